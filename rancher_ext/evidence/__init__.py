@@ -1,0 +1,1 @@
+"""Collecting evidence about one cluster, and reading evidence that others collected."""
