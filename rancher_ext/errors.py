@@ -1,21 +1,21 @@
 """What can go wrong between Drover and a Rancher server, and what should a person do about it?
 
-    DroverError                 has `cure`: one sentence that says what to do next
-    ├── BadInput                a file, argument or payload that cannot be read as what it claims to be
-    │   └── ConfigError         YAML of ours or of the user, with file:line
-    └── RancherError            talking to Rancher failed
-        ├── RancherUnreachable  no answer: DNS, refused, reset, time-out
-        ├── CertificateRefused  TLS: expired, unknown authority, wrong host
-        ├── NotRancher          something answered that is not Rancher (HTML, truncated or foreign JSON)
-        ├── Unauthorized        401
-        ├── Forbidden           403, says which right is missing
-        ├── NotFound            404
-        ├── Gone                410, a watch must list again
-        ├── Conflict            409 or a failed JSON Patch test: somebody else changed the object
-        ├── Invalid             422, the object is not acceptable
-        ├── TooManyRequests     429, with `retry_after`
-        ├── ClusterUnavailable  the downstream cluster cannot be reached through Rancher
-        └── ServerFailed        5xx
+DroverError                 has `cure`: one sentence that says what to do next
+├── BadInput                a file, argument or payload that cannot be read as what it claims to be
+│   └── ConfigError         YAML of ours or of the user, with file:line
+└── RancherError            talking to Rancher failed
+    ├── RancherUnreachable  no answer: DNS, refused, reset, time-out
+    ├── CertificateRefused  TLS: expired, unknown authority, wrong host
+    ├── NotRancher          something answered that is not Rancher (HTML, truncated or foreign JSON)
+    ├── Unauthorized        401
+    ├── Forbidden           403, says which right is missing
+    ├── NotFound            404
+    ├── Gone                410, a watch must list again
+    ├── Conflict            409 or a failed JSON Patch test: somebody else changed the object
+    ├── Invalid             422, the object is not acceptable
+    ├── TooManyRequests     429, with `retry_after`
+    ├── ClusterUnavailable  the downstream cluster cannot be reached through Rancher
+    └── ServerFailed        5xx
 """
 
 
@@ -56,7 +56,11 @@ class RancherError(DroverError):
 
 
 class RancherUnreachable(RancherError):
-    """No answer at all. After a write it is not known whether the write happened."""
+    """No answer at all. Unless `never_sent`, it is not known whether a write happened."""
+
+    def __init__(self, message: str, *, cure: str = "", never_sent: bool = False) -> None:
+        super().__init__(message, cure=cure)
+        self.never_sent = never_sent
 
 
 class CertificateRefused(RancherError):
@@ -94,7 +98,9 @@ class Invalid(RancherError):
 class TooManyRequests(RancherError):
     """429. `retry_after` is in seconds, None when the server did not say."""
 
-    def __init__(self, message: str, *, cure: str = "", status: int | None = 429, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, cure: str = "", status: int | None = 429, retry_after: float | None = None
+    ) -> None:
         super().__init__(message, cure=cure, status=status)
         self.retry_after = retry_after
 

@@ -40,7 +40,9 @@ _WORKLOADS: dict[tuple[Distribution, Cni], CniWorkload] = {
     (Distribution.RKE1, Cni.FLANNEL): CniWorkload("kube-system", "kube-flannel", ("kube-flannel", "install-cni")),
     (Distribution.RKE1, Cni.CANAL): CniWorkload("kube-system", "canal", ("kube-flannel", "calico-node", "install-cni")),
     (Distribution.RKE2, Cni.FLANNEL): CniWorkload("kube-system", "kube-flannel-ds", ("kube-flannel", "install-cni")),
-    (Distribution.RKE2, Cni.CANAL): CniWorkload("kube-system", "rke2-canal", ("kube-flannel", "calico-node", "install-cni")),
+    (Distribution.RKE2, Cni.CANAL): CniWorkload(
+        "kube-system", "rke2-canal", ("kube-flannel", "calico-node", "install-cni")
+    ),
 }
 
 # Names by which a running DaemonSet gives the CNI away, where no specification can be read (imported clusters).

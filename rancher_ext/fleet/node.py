@@ -93,6 +93,6 @@ class Node:
         if self.ready is not False:
             return False
         said = f"{self.reason} {self.message}".lower()
-        return any(word in said for word in ("networkpluginnotready", "network plugin", "cni", "networkunavailable")) or any(
-            condition.type == "NetworkUnavailable" and condition.status for condition in self.conditions
-        )
+        return any(
+            word in said for word in ("networkpluginnotready", "network plugin", "cni", "networkunavailable")
+        ) or any(condition.type == "NetworkUnavailable" and condition.status for condition in self.conditions)

@@ -117,7 +117,9 @@ def _holds(operator: str, bound: Version, version: Version) -> bool:
     if operator == ">=":
         return mine >= theirs
     if operator == ">":
-        return mine > theirs and not (bound.patch is None and (version.major, version.minor) == (bound.major, bound.minor))
+        return mine > theirs and not (
+            bound.patch is None and (version.major, version.minor) == (bound.major, bound.minor)
+        )
     if operator == "<=":
         return mine <= theirs or (bound.patch is None and (version.major, version.minor) == (bound.major, bound.minor))
     if bound.prerelease == _FINAL and version.release == bound.release and version.prerelease != _FINAL:

@@ -1,0 +1,1 @@
+"""How do we talk to Rancher? The only package that sends it requests."""
