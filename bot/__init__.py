@@ -1,0 +1,1 @@
+"""The service around `rancher_ext`: may we, who agrees, who is told, what happened."""

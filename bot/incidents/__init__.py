@@ -1,0 +1,1 @@
+"""What is an incident, which moves are legal, and what happened when? Values only."""

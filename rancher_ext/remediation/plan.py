@@ -1,0 +1,147 @@
+"""What exactly would happen? A plan binds a playbook to one cluster, and its digest is what a person approves.
+
+The digest covers the cluster's uid, the playbook and its version, the ordered changes and the values they replace. It is void
+as soon as one of these differs; status, resourceVersion and untouched fields are not part of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from rancher_ext.fleet.snapshot import ClusterSnapshot
+from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, Target, UndoKind
+from rancher_ext.remediation.playbook import Playbook
+
+SHORT = 6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Exact steps with their risk, undo and proof. Times are policy time."""
+
+    cluster_uid: str
+    playbook: str
+    playbook_version: str
+    title: str
+    signature: str
+    steps: tuple[PlannedStep, ...]
+    risk: Risk
+    undo: UndoKind
+    proof: tuple[str, ...]
+    within: timedelta
+    soak: timedelta
+    undo_on_failure: bool
+    expected: timedelta
+
+    @property
+    def digest(self) -> str:
+        covered = [
+            self.cluster_uid,
+            self.playbook,
+            self.playbook_version,
+            [
+                [str(step.place), step.uid, step.before.to_json(), step.after.to_json(), step.diff]
+                for step in self.steps
+            ],
+        ]
+        return hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def short(self) -> str:
+        return self.digest[:SHORT]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "digest": self.digest,
+            "clusterUid": self.cluster_uid,
+            "playbook": self.playbook,
+            "playbookVersion": self.playbook_version,
+            "title": self.title,
+            "signature": self.signature,
+            "steps": [step.to_json() for step in self.steps],
+            "risk": self.risk.value,
+            "undo": self.undo.value,
+            "proof": list(self.proof),
+            "withinSeconds": self.within.total_seconds(),
+            "soakSeconds": self.soak.total_seconds(),
+            "undoOnFailure": self.undo_on_failure,
+            "expectedSeconds": self.expected.total_seconds(),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Plan":
+        return cls(
+            cluster_uid=raw["clusterUid"],
+            playbook=raw["playbook"],
+            playbook_version=raw["playbookVersion"],
+            title=raw["title"],
+            signature=raw["signature"],
+            steps=tuple(PlannedStep.from_json(step) for step in raw["steps"]),
+            risk=Risk(raw["risk"]),
+            undo=UndoKind(raw["undo"]),
+            proof=tuple(raw["proof"]),
+            within=timedelta(seconds=raw["withinSeconds"]),
+            soak=timedelta(seconds=raw["soakSeconds"]),
+            undo_on_failure=raw["undoOnFailure"],
+            expected=timedelta(seconds=raw["expectedSeconds"]),
+        )
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Nothing that Drover may or can do here; the exact steps for a person instead."""
+
+    playbook: str
+    title: str
+    why: str
+    steps: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"playbook": self.playbook, "title": self.title, "why": self.why, "steps": list(self.steps)}
+
+
+def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mapping[str, Action]) -> Plan | Explanation:
+    """Reads the cluster and plans. What cannot be planned becomes an explanation that says why."""
+    snapshot = target.snapshot
+    variant = playbook.variant_for(snapshot)
+    if variant is None:
+        return _explain(playbook, f"no variant of {playbook.id} fits {_named(snapshot)}")
+    planned: list[PlannedStep] = []
+    for step in variant.steps:
+        preview = actions[step.action].preview(target, step.arguments)
+        if isinstance(preview, NotPossible):
+            return _explain(playbook, preview.why)
+        planned.append(preview)
+    used = [actions[step.action] for step in planned]
+    return Plan(
+        cluster_uid=snapshot.identity.uid,
+        playbook=playbook.id,
+        playbook_version=playbook.version,
+        title=playbook.title,
+        signature=signature,
+        steps=tuple(planned),
+        risk=max((action.risk for action in used), key=lambda risk: risk.rank),
+        undo=_weakest([action.undo for action in used]),
+        proof=playbook.cure.proof,
+        within=playbook.cure.within,
+        soak=playbook.cure.soak,
+        undo_on_failure=playbook.on_failure == "undo",
+        expected=sum((action.expected for action in used), timedelta()),
+    )
+
+
+def _weakest(kinds: Sequence[UndoKind]) -> UndoKind:
+    order = [UndoKind.EXACT, UndoKind.COMPENSATING, UndoKind.NONE]
+    return max(kinds, key=order.index)
+
+
+def _explain(playbook: Playbook, why: str) -> Explanation:
+    return Explanation(playbook=playbook.id, title=playbook.title, why=why, steps=playbook.explain)
+
+
+def _named(snapshot: ClusterSnapshot) -> str:
+    rancher = f"Rancher {snapshot.rancher}" if snapshot.rancher else "this Rancher version"
+    return f"{snapshot.distribution} {snapshot.kubernetes or ''}".strip() + f" under {rancher}"
