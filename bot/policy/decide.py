@@ -27,6 +27,7 @@ class Facts:
     mending_now: int
     paused: bool
     dry_run: bool
+    failed_before: bool
     now: datetime
     approvals: Sequence[Approval] = ()
 
@@ -81,7 +82,10 @@ def decide(policy: Policy, facts: Facts) -> Decision:
         return NeedsApproval(
             need.needs, len(given), need.by, (rule.reason or "this is new knowledge: it runs only with an approval",)
         )
-    automatic = rule is not None and rule.decide == "auto" and facts.undo is not UndoKind.NONE
+    # What failed once on this cluster never runs by itself there again.
+    automatic = (
+        rule is not None and rule.decide == "auto" and facts.undo is not UndoKind.NONE and not facts.failed_before
+    )
     if not automatic and len(given) < need.needs:
         return NeedsApproval(need.needs, len(given), need.by, _why_approval(facts, need, rule))
     if facts.risk is Risk.DESTRUCTIVE and need.fresh_etcd_snapshot != "never" and facts.initialized:
@@ -128,6 +132,8 @@ def _why_approval(facts: Facts, need: Need, rule: Rule | None) -> tuple[str, ...
     reasons = [rule.reason] if rule and rule.reason else []
     people = "one person" if need.needs == 1 else f"{need.needs} people"
     reasons.append(f"a {facts.risk} change needs the approval of {people} with the role {need.by} or higher")
+    if facts.failed_before:
+        reasons.append("a cure failed on this cluster before, so nothing runs by itself")
     if facts.undo is UndoKind.NONE:
         reasons.append("it cannot be taken back, so it never runs by itself")
     return tuple(reasons)

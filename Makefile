@@ -1,0 +1,51 @@
+# Every target makes its environment by itself. The first run downloads the locked packages, later ones start at once.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock score bench clean
+
+help:             ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 — /p' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Drover needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "python3 has no venv module here. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)    ## a simulated fleet, a simulated GitHub, the real service: the whole road (stop with Ctrl-C)
+	$(BIN)/drover demo
+
+test: $(STAMP)    ## all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+check: $(STAMP)   ## format, lint, strict types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+score: $(STAMP)   ## how well the catalogue names causes, over labelled cases
+	$(BIN)/drover signatures score tests/cases
+	@if [ -d ../shared/data/cases ]; then $(BIN)/drover signatures score ../shared/data/cases; \
+	else echo "No further labelled cases beside this checkout: only the project's own were scored."; fi
+
+bench: $(STAMP)   ## a sweep over 500 simulated clusters: seconds, requests, memory
+	$(BIN)/python -m tests.bench.sweep
+
+lock: $(STAMP)    ## renew requirements.lock, with hashes and without index addresses
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --quiet --upgrade --group dev pyproject.toml -o requirements.lock
+
+clean:            ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

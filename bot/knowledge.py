@@ -1,0 +1,48 @@
+"""What does Drover know about failures and cures? Loaded once: signatures, playbooks, actions."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rancher_ext.bundle.bundle import Bundle
+from rancher_ext.catalogue import diagnose_bundle, load_signatures
+from rancher_ext.catalogue.playbooks import load_playbooks, risk_of
+from rancher_ext.remediation.action import Action
+from rancher_ext.remediation.actions import gather
+from rancher_ext.remediation.playbook import Playbook
+from rancher_ext.signatures.match import Diagnosis, Finding
+from rancher_ext.signatures.schema import Signature
+
+
+@dataclass(frozen=True)
+class LoadedKnowledge:
+    """Signatures, and the playbook that mends each."""
+
+    signatures: tuple[Signature, ...]
+    playbooks: Mapping[str, Playbook]
+
+    @cached_property
+    def actions(self) -> Mapping[str, Action]:
+        return gather()
+
+    def diagnose(self, bundle: Bundle) -> Diagnosis:
+        return diagnose_bundle(bundle, self.signatures)
+
+    def remedy_json(self, diagnosis: Diagnosis) -> Mapping[str, Any]:
+        """The stable JSON of a diagnosis, with playbook and risk filled in."""
+        return diagnosis.to_json(self._remedy)
+
+    def _remedy(self, finding: Finding) -> tuple[str, str] | None:
+        playbook = self.playbooks.get(finding.signature)
+        if playbook is None:
+            return None
+        risk = risk_of(playbook)
+        return playbook.id, risk.value if risk else ""
+
+
+def load_knowledge(signature_dirs: Iterable[Path] = (), playbook_dirs: Iterable[Path] = ()) -> LoadedKnowledge:
+    """Everything, checked against each other. Raises ConfigError with file:line for every problem."""
+    signatures = load_signatures(signature_dirs)
+    return LoadedKnowledge(signatures, load_playbooks({signature.id for signature in signatures}, playbook_dirs))

@@ -1,0 +1,381 @@
+"""How is Drover configured? Environment `DROVER_*` (or `DROVER_*_FILE` for secrets), then `drover.yaml`, then defaults.
+
+All problems are reported together; each names its source, what is wrong, and a valid example. A `Settings` value is passed to
+whoever needs it: nothing reads the environment later.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.errors import SettingsError
+from rancher_ext.catalogue.shipped import shipped_config_dir
+from rancher_ext.catalogue.yaml_lines import Problem, YamlFile, read_yaml
+from rancher_ext.detection import Limits, Scope
+from rancher_ext.fleet.cluster import Distribution
+from rancher_ext.fleet.cni import Cni
+from rancher_ext.remediation.playbook import Duration, Ranges
+
+# name -> a valid example, for the error text and `drover doctor`. Those with SECRET may come from a file.
+VARIABLES: Mapping[str, str] = {
+    "RANCHER_URL": "https://rancher.example",
+    "RANCHER_TOKEN": "token-abcde:secret",
+    "RANCHER_CA_FILE": "/etc/drover/rancher-ca.pem",
+    "GITHUB_API_URL": "https://api.github.com",
+    "GITHUB_REPOSITORY": "acme/fleet",
+    "GITHUB_TOKEN": "ghp_…",
+    "GITHUB_APP_ID": "123456",
+    "GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----…",
+    "GITHUB_WEBHOOK_SECRETS": "new-secret,old-secret",
+    "HOOK_TOKENS": "token-one,token-two",
+    "PAGE_TOKENS": "token-one,token-two",
+    "TRUSTED_PROXY_HEADER": "X-Forwarded-User",
+    "DATABASE_URL": "postgresql://drover:password@host/drover",
+    "HOME": "/var/lib/drover",
+    "PUBLIC_URL": "https://drover.example",
+    "EXECUTOR_ID": "drover-0",
+    "POLICY_FILE": "/etc/drover/policy.yaml",
+    "SIGNATURE_DIRS": "/etc/drover/signatures",
+    "PLAYBOOK_DIRS": "/etc/drover/playbooks",
+    "CONFIG_DIR": "/etc/drover",
+    "DRY_RUN": "true",
+    "LISTEN": "127.0.0.1:8080",
+    "LOG_FORMAT": "json",
+    # For the demo and for tests: policy time runs this many times faster, counted from this moment (seconds since 1970).
+    "CLOCK_SPEED": "60",
+    "CLOCK_ORIGIN": "1764000000.0",
+}
+SECRETS = frozenset(
+    {
+        "RANCHER_TOKEN",
+        "GITHUB_TOKEN",
+        "GITHUB_APP_PRIVATE_KEY",
+        "GITHUB_WEBHOOK_SECRETS",
+        "HOOK_TOKENS",
+        "PAGE_TOKENS",
+        "DATABASE_URL",
+    }
+)
+
+
+@dataclass(frozen=True)
+class RancherSettings:
+    """One Rancher server. `token` is empty where `token_file` is read instead, again whenever it changes."""
+
+    name: str
+    url: str
+    token: str = field(repr=False, default="")
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class GitHubSettings:
+    api_url: str
+    repository: str
+    token: str = field(repr=False, default="")
+    app_id: str = ""
+    app_private_key: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything, checked. Times are policy time."""
+
+    ranchers: tuple[RancherSettings, ...] = ()
+    github: GitHubSettings | None = None
+    github_webhook_secrets: tuple[str, ...] = field(repr=False, default=())
+    hook_tokens: tuple[str, ...] = field(repr=False, default=())
+    page_tokens: tuple[str, ...] = field(repr=False, default=())
+    trusted_proxy_header: str = ""
+    home: Path = Path()
+    database_url: str = field(repr=False, default="")
+    public_url: str = ""
+    executor_id: str = ""
+    policy_file: Path | None = None
+    signature_dirs: tuple[Path, ...] = ()
+    playbook_dirs: tuple[Path, ...] = ()
+    dry_run: bool = False
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8080
+    log_format: str = "text"
+    clock_speed: float = 1.0
+    clock_origin: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    sweep_every: timedelta = timedelta(minutes=5)
+    alertmanager_labels: tuple[str, ...] = ("cluster_id", "cluster", "cluster_name")
+    keep_evidence: timedelta = timedelta(days=30)
+
+    @property
+    def evidence_dir(self) -> Path:
+        return self.home / "evidence"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class _ScopeFile(_Strict):
+    cni: tuple[Cni, ...] = (Cni.FLANNEL, Cni.CANAL)
+    kubernetes: Ranges = ("1.32",)  # type: ignore[assignment]  # the validator runs on defaults, too
+    distributions: tuple[Distribution, ...] = tuple(Distribution)
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    ignore_label: str = "drover.io/ignore"
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
+
+
+class _LimitsFile(_Strict):
+    no_progress: Duration = timedelta(minutes=10)
+    hold: Duration = timedelta(seconds=60)
+    settle: Duration = timedelta(minutes=5)
+
+
+class _SweepFile(_Strict):
+    every: Duration = timedelta(minutes=5)
+
+
+class _HooksFile(_Strict):
+    alertmanager_labels: tuple[str, ...] = ("cluster_id", "cluster", "cluster_name")
+
+
+class _EvidenceFile(_Strict):
+    keep: Duration = timedelta(days=30)
+
+
+class _RancherFile(_Strict):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    url: str
+    token_file: Path
+    ca_file: Path | None = None
+
+
+class _GitHubFile(_Strict):
+    api_url: str = "https://api.github.com"
+    repository: str
+
+
+class SettingsFile(_Strict):
+    """`drover.yaml`."""
+
+    scope: _ScopeFile = _ScopeFile()
+    limits: _LimitsFile = _LimitsFile()
+    sweep: _SweepFile = _SweepFile()
+    hooks: _HooksFile = _HooksFile()
+    evidence: _EvidenceFile = _EvidenceFile()
+    ranchers: tuple[_RancherFile, ...] = ()
+    github: _GitHubFile | None = None
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read everything once. Raises SettingsError with all problems."""
+    reader = _Reader(os.environ if environment is None else environment)
+    settings = reader.settings()
+    if reader.problems:
+        raise SettingsError(reader.problems)
+    return settings
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.problems: list[str] = []
+
+    def settings(self) -> Settings:
+        self._reject_unknown()
+        config_dir = Path(self.value("CONFIG_DIR") or Path.home() / ".config" / "drover").expanduser()
+        file = self._file(config_dir / "drover.yaml")
+        home = Path(self.value("HOME") or Path.home() / ".local" / "share" / "drover").expanduser()
+        host, port = self._listen()
+        policy = self.value("POLICY_FILE")
+        own_policy = config_dir / "policy.yaml"
+        return Settings(
+            ranchers=self._ranchers(file),
+            github=self._github(file),
+            github_webhook_secrets=self._list("GITHUB_WEBHOOK_SECRETS"),
+            hook_tokens=self._list("HOOK_TOKENS"),
+            page_tokens=self._list("PAGE_TOKENS"),
+            trusted_proxy_header=self.value("TRUSTED_PROXY_HEADER"),
+            home=home,
+            database_url=self.value("DATABASE_URL") or f"sqlite:///{home / 'drover.sqlite'}",
+            public_url=self._url("PUBLIC_URL").rstrip("/"),
+            executor_id=self.value("EXECUTOR_ID") or socket.gethostname(),
+            policy_file=self._existing("POLICY_FILE") if policy else (own_policy if own_policy.is_file() else None),
+            signature_dirs=self._folders("SIGNATURE_DIRS", config_dir / "signatures"),
+            playbook_dirs=self._folders("PLAYBOOK_DIRS", config_dir / "playbooks"),
+            dry_run=self._yes("DRY_RUN"),
+            listen_host=host,
+            listen_port=port,
+            log_format=self._choice("LOG_FORMAT", ("text", "json")),
+            clock_speed=self._number("CLOCK_SPEED", 1.0),
+            clock_origin=self._number("CLOCK_ORIGIN", 0.0) or None,
+            limits=_limits(file),
+            sweep_every=file.sweep.every,
+            alertmanager_labels=file.hooks.alertmanager_labels,
+            keep_evidence=file.evidence.keep,
+        )
+
+    def value(self, name: str) -> str:
+        """The variable, or the content of the file that `…_FILE` names."""
+        variable = f"DROVER_{name}"
+        path = self._environment.get(f"{variable}_FILE", "") if name in SECRETS else ""
+        if not path:
+            return self._environment.get(variable, "").strip()
+        if self._environment.get(variable):
+            self._wrong(variable, f"is set, and so is {variable}_FILE: keep one of them", "")
+        try:
+            return Path(path).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            self._wrong(f"{variable}_FILE", f"{path} cannot be read: {reason}", "a file that holds the value alone")
+            return ""
+
+    def _wrong(self, source: str, what: str, example: str) -> None:
+        self.problems.append(f"{source}: {what}" + (f" (example: {example})" if example else ""))
+
+    def _reject_unknown(self) -> None:
+        known = {f"DROVER_{name}" for name in VARIABLES} | {f"DROVER_{name}_FILE" for name in SECRETS}
+        for name in sorted(self._environment):
+            if name.startswith("DROVER_") and name not in known:
+                near = get_close_matches(name, known, n=1)
+                self._wrong(name, "is not a setting of Drover" + (f"; did you mean {near[0]}?" if near else ""), "")
+
+    def _file(self, path: Path) -> SettingsFile:
+        """The user's file over the shipped one, section by section."""
+        merged: dict[str, Any] = {}
+        documents: list[YamlFile] = []
+        for candidate in (shipped_config_dir() / "drover.yaml", path):
+            if not candidate.is_file():
+                continue
+            document = read_yaml(candidate)
+            if isinstance(document, Problem):
+                self.problems.append(str(document))
+                continue
+            if not isinstance(document.value, Mapping | None):
+                self.problems.append(f"{candidate}:1: settings are a mapping (example: sweep: {{every: 5m}})")
+                continue
+            for section, value in (document.value or {}).items():
+                known = merged.get(section)
+                merged[section] = (
+                    {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+                )
+            documents.append(document)
+        try:
+            return SettingsFile.model_validate(merged)
+        except ValidationError as error:
+            self.problems += sorted({str(problem) for problem in documents[-1].problems(error)})
+            return SettingsFile()
+
+    def _ranchers(self, file: SettingsFile) -> tuple[RancherSettings, ...]:
+        if file.ranchers:
+            names = [entry.name for entry in file.ranchers]
+            if len(set(names)) != len(names):
+                self._wrong("drover.yaml ranchers", "two servers have one name", "names are unique")
+            return tuple(
+                RancherSettings(entry.name, entry.url, token_file=entry.token_file, ca_file=entry.ca_file)
+                for entry in file.ranchers
+            )
+        url = self._url("RANCHER_URL")
+        if not url:
+            return ()
+        token_file = self._environment.get("DROVER_RANCHER_TOKEN_FILE", "")
+        token = self.value("RANCHER_TOKEN")
+        if not token and not token_file:
+            self._wrong("DROVER_RANCHER_TOKEN", "is not set, but DROVER_RANCHER_URL is", VARIABLES["RANCHER_TOKEN"])
+        ca_file = self._existing("RANCHER_CA_FILE") if self.value("RANCHER_CA_FILE") else None
+        return (
+            RancherSettings(
+                "default",
+                url,
+                "" if token_file else token,
+                Path(token_file).expanduser() if token_file else None,
+                ca_file,
+            ),
+        )
+
+    def _github(self, file: SettingsFile) -> GitHubSettings | None:
+        repository = self.value("GITHUB_REPOSITORY") or (file.github.repository if file.github else "")
+        if not repository:
+            return None
+        if repository.count("/") != 1 or not all(repository.split("/")):
+            self._wrong("DROVER_GITHUB_REPOSITORY", f"{repository!r} is not owner/name", VARIABLES["GITHUB_REPOSITORY"])
+        token, app, key = self.value("GITHUB_TOKEN"), self.value("GITHUB_APP_ID"), self.value("GITHUB_APP_PRIVATE_KEY")
+        if not token and not (app and key):
+            what = (
+                "is set, but neither DROVER_GITHUB_TOKEN nor DROVER_GITHUB_APP_ID with DROVER_GITHUB_APP_PRIVATE_KEY is"
+            )
+            self._wrong("DROVER_GITHUB_REPOSITORY", what, "DROVER_GITHUB_TOKEN_FILE=/run/secrets/github-token")
+        url = self._url("GITHUB_API_URL") or (file.github.api_url if file.github else "https://api.github.com")
+        return GitHubSettings(url.rstrip("/"), repository, token, app, key)
+
+    def _url(self, name: str) -> str:
+        value = self.value(name)
+        if value and not value.startswith(("http://", "https://")):
+            self._wrong(f"DROVER_{name}", f"{value!r} does not begin with http:// or https://", VARIABLES[name])
+        return value.rstrip("/")
+
+    def _list(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.value(name).replace("\n", ",").split(",") if part.strip())
+
+    def _folders(self, name: str, own: Path) -> tuple[Path, ...]:
+        given = [Path(part).expanduser() for part in self.value(name).split(os.pathsep) if part]
+        for folder in given:
+            if not folder.is_dir():
+                self._wrong(f"DROVER_{name}", f"{folder} is not a folder", VARIABLES[name])
+        return (*([own] if own.is_dir() else []), *given)
+
+    def _existing(self, name: str) -> Path | None:
+        path = Path(self.value(name)).expanduser()
+        if not path.is_file():
+            self._wrong(f"DROVER_{name}", f"{path} is not a file", VARIABLES[name])
+            return None
+        return path
+
+    def _yes(self, name: str) -> bool:
+        value = self.value(name).lower()
+        if value not in {"", "0", "1", "true", "false", "yes", "no"}:
+            self._wrong(f"DROVER_{name}", f"{value!r} is neither yes nor no", VARIABLES[name])
+        return value in {"1", "true", "yes"}
+
+    def _choice(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self.value(name) or choices[0]
+        if value not in choices:
+            self._wrong(f"DROVER_{name}", f"{value!r} is not one of {', '.join(choices)}", choices[-1])
+        return value
+
+    def _number(self, name: str, default: float) -> float:
+        value = self.value(name)
+        try:
+            return float(value) if value else default
+        except ValueError:
+            self._wrong(f"DROVER_{name}", f"{value!r} is not a number", VARIABLES[name])
+            return default
+
+    def _listen(self) -> tuple[str, int]:
+        value = self.value("LISTEN") or "127.0.0.1:8080"
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            self._wrong("DROVER_LISTEN", f"{value!r} is not host:port", VARIABLES["LISTEN"])
+            return "127.0.0.1", 8080
+        return host.strip("[]"), int(port)
+
+
+def _limits(file: SettingsFile) -> Limits:
+    return Limits(
+        no_progress=file.limits.no_progress,
+        hold=file.limits.hold,
+        settle=file.limits.settle,
+        scope=Scope(
+            cnis=frozenset(file.scope.cni),
+            distributions=frozenset(file.scope.distributions),
+            kubernetes=tuple(file.scope.kubernetes),
+            ignore_label=file.scope.ignore_label,
+            only_labels=tuple(sorted(file.scope.labels.items())),
+        ),
+    )

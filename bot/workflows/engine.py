@@ -1,0 +1,183 @@
+"""How does a flow survive a crash? The only module that knows the durable library (DBOS).
+
+What follows from its ways (each was tried):
+- executor ids must be stable and unique per process: on restart the process with the same name takes up what it had begun;
+- the application version is a constant, else waiting incidents would stay behind after every change of code;
+- steps return plain JSON; what a step failed with is a value, not an exception, so that a replay decides as the first run did;
+- messages carry approvals and cancellations: a workflow is never cancelled in the middle of an apply;
+- finished workflows are deleted by us, there is no retention setting.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
+
+from bot.errors import BotError
+from bot.ports import Clock
+from rancher_ext.errors import DroverError
+
+# Raised only together with patch points in the flows; see docs/upgrading.md before touching it.
+APPLICATION_VERSION = "1"
+# One thread per waiting incident; a storm of more waits its turn in the incident table.
+MAX_THREADS = 600
+
+Json = Mapping[str, Any]
+
+_RUNNING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a step ended with instead of a result. `retry` tells whether later may go better (no answer, 429, 5xx)."""
+
+    kind: str
+    message: str
+    cure: str
+    retry: bool
+
+
+class Flow:
+    """What a workflow may do: steps, waits, messages. Everything else in a workflow must be a function of these."""
+
+    def __init__(self, clock: Clock, transient: tuple[type[DroverError], ...]) -> None:
+        self._clock = clock
+        self._transient = transient
+
+    def step(self, name: str, function: Callable[..., Json | None], *arguments: Any) -> Json | Failed:
+        """Run once, or read back what it returned before the crash. An expected failure is returned, a bug is raised."""
+
+        def attempt() -> dict[str, Any]:
+            try:
+                return {"value": dict(function(*arguments) or {})}
+            except DroverError as error:
+                return {
+                    "failed": {
+                        "kind": type(error).__name__,
+                        "message": error.message,
+                        "cure": error.cure,
+                        "retry": isinstance(error, self._transient),
+                    }
+                }
+
+        outcome = DBOS.run_step({"name": name}, attempt)
+        if "failed" in outcome:
+            return Failed(**outcome["failed"])
+        value: Json = outcome["value"]
+        return value
+
+    def patiently(
+        self, name: str, function: Callable[..., Json | None], *arguments: Any, patience: timedelta
+    ) -> Json | Failed:
+        """As `step`, and again with growing pauses while it fails in a way that may pass, for at most `patience`."""
+        waited, pause = timedelta(), timedelta(seconds=5)
+        while True:
+            outcome = self.step(name, function, *arguments)
+            if not isinstance(outcome, Failed) or not outcome.retry or waited >= patience:
+                return outcome
+            self.wait(pause)
+            waited += pause
+            pause = min(pause * 2, timedelta(minutes=5))
+
+    def wait(self, duration: timedelta) -> None:
+        """The one way to wait. Survives a restart: what was left of it is waited for then."""
+        DBOS.sleep(self._clock.real_seconds(duration))
+
+    def receive(self, topic: str, within: timedelta) -> Json | None:
+        """The next message, or None when none came in time."""
+        message = DBOS.recv(topic, timeout_seconds=self._clock.real_seconds(within))
+        return message if isinstance(message, Mapping) else None
+
+
+class Engine:
+    """Starts, finds and messages workflows. One per process."""
+
+    def __init__(
+        self, *, database_url: str, executor_id: str, clock: Clock, transient: tuple[type[DroverError], ...]
+    ) -> None:
+        self._clock = clock
+        self._transient = transient
+        self._workflows: dict[str, Callable[..., Any]] = {}
+        config: DBOSConfig = {
+            "name": "drover",
+            "system_database_url": _engine_url(database_url),
+            "application_version": APPLICATION_VERSION,
+            "executor_id": executor_id,
+            "serializer": DBOSPortableJSONSerializer(),
+            "enable_otlp": False,
+            "log_level": "WARNING",
+            "max_executor_threads": MAX_THREADS,
+            # Messages between processes arrive within this time where the database cannot push them (SQLite).
+            "notification_listener_polling_interval_sec": 0.25,
+            "scheduler_polling_interval_sec": 5.0,
+        }
+        logging.getLogger("dbos").setLevel(logging.WARNING)
+        DBOS(config=config)
+
+    def register(self, name: str, run: Callable[[Flow, str], str]) -> None:
+        """Name a workflow before `launch`. It gets a `Flow` and the id it was started for."""
+
+        def workflow(subject: str) -> str:
+            return run(Flow(self._clock, self._transient), subject)
+
+        workflow.__name__ = workflow.__qualname__ = name
+        # Recovery is not an error to be counted: an incident may wait through a hundred restarts.
+        self._workflows[name] = DBOS.workflow(name=name, max_recovery_attempts=None)(workflow)
+
+    def launch(self) -> None:
+        """Take up what this executor had begun, and be ready for more."""
+        DBOS.launch()
+
+    def start(self, name: str, workflow_id: str, subject: str) -> None:
+        """Start, or do nothing when a workflow of this id was ever started."""
+        if DBOS.get_workflow_status(workflow_id) is not None:
+            return
+        with SetWorkflowID(workflow_id):
+            DBOS.start_workflow(self._workflows[name], subject)
+
+    def is_running(self, workflow_id: str) -> bool:
+        status = DBOS.get_workflow_status(workflow_id)
+        return status is not None and status.status in _RUNNING
+
+    def send(self, workflow_id: str, topic: str, message: Json, *, once: str) -> bool:
+        """Deliver a message once. False when nobody waits for it: the workflow is over, or never was."""
+        if not self.is_running(workflow_id):
+            return False
+        DBOS.send(workflow_id, dict(message), topic, idempotency_key=once)
+        return True
+
+    def forget_finished(self, older_than: timedelta) -> int:
+        """Delete the records of workflows that ended before. Incidents and audit are in our own tables and stay."""
+        before = (datetime.now(UTC) - older_than).isoformat()
+        done = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            completed_before=before,
+            limit=500,
+            load_input=False,
+            load_output=False,
+        )
+        ids = [status.workflow_id for status in done]
+        if ids:
+            DBOS.delete_workflows(ids)
+        return len(ids)
+
+    def close(self) -> None:
+        """Stop. Running workflows stay as they are in the database and go on at the next launch."""
+        DBOS.destroy(destroy_registry=True)
+
+
+def _engine_url(database_url: str) -> str:
+    """PostgreSQL: the same database, in the library's own schema. SQLite: a file beside ours, so that neither locks the other."""
+    if database_url.startswith("sqlite"):
+        if ":memory:" in database_url:
+            raise BotError(
+                "the durable engine needs a database file", cure="Set DROVER_DATABASE_URL to a file or to PostgreSQL."
+            )
+        return database_url.removesuffix(".sqlite") + "-engine.sqlite"
+    for prefix in ("postgresql+psycopg://", "postgres://"):
+        if database_url.startswith(prefix):
+            return "postgresql://" + database_url.removeprefix(prefix)
+    return database_url

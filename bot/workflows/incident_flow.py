@@ -1,0 +1,241 @@
+"""What happens to a stuck cluster, from the first look to the end? The runbook, in the order in which a person would do it.
+
+Everything here is a function of step results and messages, so that a replay after a crash takes the same turns. Steps are in
+`steps.py`, one call to the outside each; they are safe to repeat.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from bot.workflows.engine import Failed, Flow
+from bot.workflows.outcomes import Word
+
+TOPIC = "desk"
+# Rancher or GitHub may be away for a night; an incident waits that long before it calls for a person.
+PATIENCE = timedelta(hours=12)
+# While something is being proved, it is looked at this often.
+LOOK_EVERY = timedelta(seconds=30)
+# Health that lasts this long ends an incident.
+SETTLE = timedelta(minutes=5)
+# A brake is asked again after this.
+BRAKE_PAUSE = timedelta(minutes=1)
+# Without a message, an incident that waits for people looks after itself this often.
+QUIET = timedelta(hours=6)
+
+Json = Mapping[str, Any]
+
+
+class Steps(Protocol):
+    """What the flow asks for. Each takes the incident's id first and returns JSON."""
+
+    def collect(self, incident: str, name: str) -> Json: ...
+    def diagnose(self, incident: str, name: str) -> Json: ...
+    def plan(self, incident: str) -> Json: ...
+    def decide(self, incident: str) -> Json: ...
+    def report(self, incident: str) -> Json: ...
+    def note_approval(self, incident: str, message: Json) -> Json: ...
+    def void_approvals(self, incident: str, message: Json) -> Json: ...
+    def reject(self, incident: str, message: Json) -> Json: ...
+    def again(self, incident: str, message: Json) -> Json: ...
+    def is_well(self, incident: str) -> Json: ...
+    def superseded(self, incident: str, why: str) -> Json: ...
+    def begin(self, incident: str) -> Json: ...
+    def apply(self, incident: str, index: int) -> Json: ...
+    def prove(self, incident: str, phase: str) -> Json: ...
+    def resolved(self, incident: str, proof: str) -> Json: ...
+    def failed_cure(self, incident: str, why: str) -> Json: ...
+    def take_back(self, incident: str, index: int) -> Json: ...
+    def rolled_back(self, incident: str, why: str) -> Json: ...
+    def escalate(self, incident: str, why: str) -> Json: ...
+
+
+def run_incident(flow: Flow, steps: Steps, incident: str) -> str:
+    """The whole life of one incident. Returns how it ended."""
+    attempt = 0
+    while True:
+        attempt += 1
+        failed = _understand(flow, steps, incident, attempt)
+        if failed:
+            flow.patiently("escalate", steps.escalate, incident, failed, patience=PATIENCE)
+        word = _wait_for_word(flow, steps, incident, may_mend=not failed)
+        if word is Word.MEND:
+            word = _mend(flow, steps, incident)
+        if word is Word.STOP:
+            word = _wait_for_word(flow, steps, incident, may_mend=False)
+        if word is Word.HEALED:
+            flow.patiently("superseded", steps.superseded, incident, "it came up by itself", patience=PATIENCE)
+            return "superseded"
+        if word is Word.GONE:
+            flow.patiently(
+                "superseded", steps.superseded, incident, "the cluster is gone from Rancher", patience=PATIENCE
+            )
+            return "gone"
+        if word is Word.RESOLVED:
+            return "resolved"
+
+
+def _understand(flow: Flow, steps: Steps, incident: str, attempt: int) -> str | None:
+    """Collect, diagnose, plan, decide, tell. Returns why it could not be done, or None."""
+    for name, function, arguments in (
+        ("collect", steps.collect, (f"{attempt}",)),
+        ("diagnose", steps.diagnose, (f"{attempt}",)),
+        ("plan", steps.plan, ()),
+        ("decide", steps.decide, ()),
+        ("report", steps.report, ()),
+    ):
+        outcome = flow.patiently(name, function, incident, *arguments, patience=PATIENCE)
+        if isinstance(outcome, Failed):
+            if outcome.kind == "NotFound" and name in {"collect", "plan"}:
+                # Deleted half-way: the watch will say so in a moment, and that ends the incident.
+                return None
+            return f"{name}: {outcome.message}"
+    return None
+
+
+def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool) -> Word:
+    """Until people, policy or the cluster itself say how it goes on."""
+    rejected = not may_mend
+    while True:
+        pause = QUIET
+        if not rejected:
+            decision = flow.patiently("decide", steps.decide, incident, patience=PATIENCE)
+            if not isinstance(decision, Failed):
+                if decision.get("decision") == "allow":
+                    return Word.MEND
+                if decision.get("decision") == "wait":
+                    pause = BRAKE_PAUSE
+                if decision.get("changed"):
+                    flow.patiently("report", steps.report, incident, patience=PATIENCE)
+        message = flow.receive(TOPIC, pause)
+        match message.get("kind") if message else None:
+            case None:
+                if not _still_there(flow, steps, incident):
+                    return Word.GONE
+            case "approve":
+                flow.step("note_approval", steps.note_approval, incident, message)
+            case "void":
+                flow.step("void_approvals", steps.void_approvals, incident, message)
+            case "reject":
+                rejected = True
+                flow.patiently("reject", steps.reject, incident, message, patience=PATIENCE)
+            case "again":
+                flow.patiently("again", steps.again, incident, message, patience=PATIENCE)
+                return Word.AGAIN
+            case "rollback":
+                _take_back(flow, steps, incident, "a person asked for it")
+                rejected = True
+            case "healed":
+                # The message may be old: only what is true now ends an incident.
+                well = flow.patiently("is_well", steps.is_well, incident, patience=PATIENCE)
+                if not isinstance(well, Failed) and well.get("well"):
+                    return Word.HEALED
+            case "gone":
+                if not _still_there(flow, steps, incident):
+                    return Word.GONE
+            case _:
+                continue
+
+
+def _still_there(flow: Flow, steps: Steps, incident: str) -> bool:
+    outcome = flow.patiently("is_well", steps.is_well, incident, patience=PATIENCE)
+    return not (isinstance(outcome, Failed) and outcome.kind == "NotFound")
+
+
+def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
+    """Pre-image, apply, prove, soak; or put everything back."""
+    begun = flow.patiently("begin", steps.begin, incident, patience=PATIENCE)
+    if isinstance(begun, Failed):
+        flow.patiently("escalate", steps.escalate, incident, begun.message, patience=PATIENCE)
+        return Word.STOP
+    if begun.get("well"):
+        # It came up a moment before us. Whether that lasts is worth a few minutes; then it is either healed or looked at afresh.
+        flow.wait(SETTLE)
+        well = flow.patiently("is_well", steps.is_well, incident, patience=PATIENCE)
+        return Word.HEALED if not isinstance(well, Failed) and well.get("well") else Word.AGAIN
+    if not begun.get("begun"):
+        # What the plan rests on has changed: the approval is void, and a new plan is made from fresh evidence.
+        return Word.AGAIN
+    for index in range(begun["steps"]):
+        outcome = flow.patiently("apply", steps.apply, incident, index, patience=PATIENCE)
+        if isinstance(outcome, Failed):
+            return _put_back(flow, steps, incident, f"step {index + 1} could not be applied: {outcome.message}")
+    proof = _until_proved(flow, steps, incident, timedelta(seconds=begun["within"]))
+    if not proof.get("holds"):
+        return _put_back(
+            flow,
+            steps,
+            incident,
+            f"the proof did not come within {int(begun['within'] // 60)} min: {proof.get('text', '')}",
+        )
+    soaked = _soak(flow, steps, incident, timedelta(seconds=begun["soak"]))
+    if not soaked.get("holds"):
+        return _put_back(flow, steps, incident, f"it came up and fell ill again: {soaked.get('text', '')}")
+    flow.patiently("resolved", steps.resolved, incident, str(soaked.get("text", "")), patience=PATIENCE)
+    return Word.RESOLVED
+
+
+def _until_proved(flow: Flow, steps: Steps, incident: str, within: timedelta) -> Json:
+    waited, proof = timedelta(), {"holds": False, "text": "nothing could be seen"}
+    while True:
+        outcome = flow.step("prove", steps.prove, incident, "cure")
+        if not isinstance(outcome, Failed):
+            proof = dict(outcome)
+            if proof.get("holds"):
+                return proof
+        elif not outcome.retry:
+            return {"holds": False, "text": outcome.message}
+        if waited >= within:
+            return proof
+        flow.wait(LOOK_EVERY)
+        waited += LOOK_EVERY
+
+
+def _soak(flow: Flow, steps: Steps, incident: str, soak: timedelta) -> Json:
+    """Stay well for so long. One bad look may be a node that reports late; two in a row are a relapse."""
+    waited, bad = timedelta(), 0
+    proof: Json = {"holds": True, "text": ""}
+    while waited < soak:
+        flow.wait(LOOK_EVERY)
+        waited += LOOK_EVERY
+        outcome = flow.step("prove", steps.prove, incident, "soak")
+        if isinstance(outcome, Failed):
+            # Rancher did not answer: that says nothing about the cluster, so this look does not count.
+            waited -= LOOK_EVERY
+            bad += 0 if outcome.retry else 1
+        else:
+            bad = 0 if outcome.get("holds") else bad + 1
+            proof = outcome
+        if bad >= 2:
+            return {"holds": False, "text": str(proof.get("text", ""))}
+    return {"holds": True, "text": str(proof.get("text", ""))}
+
+
+def _put_back(flow: Flow, steps: Steps, incident: str, why: str) -> Word:
+    learned = flow.patiently("failed_cure", steps.failed_cure, incident, why, patience=PATIENCE)
+    if isinstance(learned, Failed) or learned.get("keep"):
+        flow.patiently("escalate", steps.escalate, incident, why, patience=PATIENCE)
+        return Word.STOP
+    _take_back(flow, steps, incident, why)
+    return Word.STOP
+
+
+def _take_back(flow: Flow, steps: Steps, incident: str, why: str) -> bool:
+    """Restore the pre-image, last step first, and prove it. Returns whether everything is back."""
+    index = 0
+    while True:
+        outcome = flow.patiently("take_back", steps.take_back, incident, index, patience=PATIENCE)
+        if isinstance(outcome, Failed):
+            flow.patiently(
+                "escalate",
+                steps.escalate,
+                incident,
+                f"{why}; and it could not be put back: {outcome.message}",
+                patience=PATIENCE,
+            )
+            return False
+        if outcome.get("done"):
+            break
+        index += 1
+    flow.patiently("rolled_back", steps.rolled_back, incident, why, patience=PATIENCE)
+    return True
