@@ -6,9 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from bot.policy.schema import Policy
 from rancher_ext.bundle.bundle import Bundle
-from rancher_ext.catalogue import diagnose_bundle, load_signatures
+from rancher_ext.catalogue import diagnose_bundle, load_signatures, shipped_config_dir
 from rancher_ext.catalogue.playbooks import load_playbooks, risk_of
+from rancher_ext.catalogue.yaml_lines import Problem, joined, read_yaml
+from rancher_ext.errors import ConfigError
 from rancher_ext.remediation.action import Action
 from rancher_ext.remediation.actions import gather
 from rancher_ext.remediation.playbook import Playbook
@@ -46,3 +51,19 @@ def load_knowledge(signature_dirs: Iterable[Path] = (), playbook_dirs: Iterable[
     """Everything, checked against each other. Raises ConfigError with file:line for every problem."""
     signatures = load_signatures(signature_dirs)
     return LoadedKnowledge(signatures, load_playbooks({signature.id for signature in signatures}, playbook_dirs))
+
+
+def load_policy(file: Path | None = None) -> Policy:
+    """The policy, from the given file or the shipped one. Raises ConfigError with file:line for every problem."""
+    path = file or shipped_config_dir() / "policy.yaml"
+    document = read_yaml(path)
+    if isinstance(document, Problem):
+        raise ConfigError(str(document), cure="Mend the policy; without one Drover does not start.")
+    problems = document.duplicates()
+    try:
+        policy = Policy.model_validate(document.value or {})
+    except ValidationError as error:
+        problems += document.problems(error)
+    if problems:
+        raise ConfigError(joined(problems), cure="Mend the policy; without one Drover does not start.")
+    return policy

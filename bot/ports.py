@@ -4,11 +4,17 @@ Adapters implement these: GitHub, the database, the file system, the clock. `bot
 outside, for tests and for a first look.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
+
+from bot.incidents.incident import Incident
+from bot.incidents.timeline import AuditRecord, TimelineEntry
+from rancher_ext.detection import Progress, Stuck
+from rancher_ext.fleet.cluster import ClusterKey
+from rancher_ext.fleet.snapshot import ClusterSnapshot
 
 
 class Clock(Protocol):
@@ -104,3 +110,88 @@ class IssueTracker(Protocol):
     def check(self) -> str:
         """Who we are there. Raises a BotError with a cure when we cannot work."""
         ...
+
+
+@dataclass(frozen=True)
+class SeenCluster:
+    """The last look at one cluster. `facts` is what pages and tables show: distribution, cni, version, reason, times."""
+
+    key: ClusterKey
+    name: str
+    verdict: str
+    facts: Mapping[str, Any]
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """What one look yields for the memory."""
+
+    key: ClusterKey
+    uid: str
+    progress: Progress
+    seen: SeenCluster
+
+
+class FleetMemory(Protocol):
+    """The best each cluster ever reached and since when, and the fleet as last seen."""
+
+    def memory(self, rancher: str) -> dict[str, tuple[str, Progress]]:
+        """Uid and progress by cluster id, of one Rancher server."""
+        ...
+
+    def memory_of(self, key: ClusterKey, uid: str) -> Progress | None: ...
+
+    def save(self, looks: Iterable[Assessed]) -> None: ...
+
+    def forget_others(self, rancher: str, ids: Iterable[str]) -> None:
+        """After a complete sweep: clusters that Rancher has no more."""
+        ...
+
+    def seen(self) -> list[SeenCluster]: ...
+
+
+class IncidentBook(Protocol):
+    """Incidents, their timelines, pre-images, the audit chain, leases and small notes. Everything may be written twice."""
+
+    def open(self, snapshot: ClusterSnapshot, verdict: Stuck, source: str) -> tuple[Incident, bool]:
+        """The open incident of this cluster, created when there is none. The flag says whether it is new."""
+        ...
+
+    def get(self, identifier: str) -> Incident: ...
+
+    def open_of(self, key: ClusterKey) -> Incident | None: ...
+
+    def by_issue(self, issue: int) -> Incident | None: ...
+
+    def all(self, *, only_open: bool = False, limit: int = 200) -> list[Incident]: ...
+
+    def with_signature(self, signature: str, besides: str) -> list[Incident]: ...
+
+    def update(self, identifier: str, now: datetime, **changes: Any) -> Incident: ...
+
+    def mending_now(self, besides: str = "") -> int: ...
+
+    def tell(self, incident: str, at: datetime, kind: str, text: str, *, once: str) -> None: ...
+
+    def timeline(self, incident: str) -> Sequence[TimelineEntry]: ...
+
+    def record(self, incident: str, at: datetime, *, once: str, **what: Any) -> None: ...
+
+    def audit(self, incident: str | None = None) -> list[AuditRecord]: ...
+
+    def save_preimage(self, incident: str, digest: str, steps: Sequence[Mapping[str, Any]], at: datetime) -> None: ...
+
+    def preimage(self, incident: str, digest: str) -> Sequence[Mapping[str, Any]] | None: ...
+
+    def claim(self, key: str, at: datetime) -> bool:
+        """True for the first who asks."""
+        ...
+
+    def lease(self, cluster: ClusterKey, holder: str, now: datetime, lasts: timedelta) -> int | None: ...
+
+    def release(self, cluster: ClusterKey, holder: str, now: datetime) -> None: ...
+
+    def note(self, key: str, default: Any = None) -> Any: ...
+
+    def set_note(self, key: str, value: Any) -> None: ...

@@ -1,38 +1,16 @@
 """What do we remember of each cluster? The best it ever reached and since when, and its last verdict for the pages."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Table, delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from bot.adapters.database import Database, fleet, progress
+from bot.ports import Assessed, SeenCluster
 from rancher_ext.detection import Milestones, Progress
 from rancher_ext.detection.progress import merge
 from rancher_ext.fleet.cluster import ClusterKey
-
-
-@dataclass(frozen=True)
-class SeenCluster:
-    """The last look at one cluster. `facts` is what pages and tables show: distribution, cni, version, reason, times."""
-
-    key: ClusterKey
-    name: str
-    verdict: str
-    facts: Mapping[str, Any]
-    seen_at: datetime
-
-
-@dataclass(frozen=True)
-class Assessed:
-    """What one look yields for the store."""
-
-    key: ClusterKey
-    uid: str
-    progress: Progress
-    seen: SeenCluster
 
 
 class FleetStore:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.database import Database, audit, handled, incidents, leases, notes, preimages, timeline
 from bot.errors import StoreError
-from bot.incidents.incident import RELAPSE, Incident, State, check_move, incident_id
+from bot.incidents.incident import RELAPSE, Incident, State, check_move, first_signature, incident_id
 from bot.incidents.timeline import AuditRecord, TimelineEntry, audit_digest
 from rancher_ext.detection import Stuck
 from rancher_ext.fleet.cluster import ClusterKey
@@ -248,13 +248,6 @@ class IncidentStore:
         except IntegrityError:
             with self._database.transaction() as connection:
                 connection.execute(update(notes).where(notes.c.key == key).values(value=value))
-
-
-def first_signature(diagnosis: Mapping[str, Any] | None) -> str | None:
-    """The best finding's signature, if the network is what failed."""
-    if not diagnosis or diagnosis.get("verdict") != "cni-failure" or not diagnosis.get("findings"):
-        return None
-    return str(diagnosis["findings"][0]["signature"])
 
 
 def _incident(row: Row[Any]) -> Incident:

@@ -115,3 +115,10 @@ class Incident:
     def marker(self) -> str:
         """The hidden marker of its issue: one issue for all episodes of a story."""
         return f"incident:{self.cluster.rancher}:{self.cluster_uid}:{self.story}"
+
+
+def first_signature(diagnosis: Mapping[str, Any] | None) -> str | None:
+    """The best finding's signature, if the network is what failed."""
+    if not diagnosis or diagnosis.get("verdict") != "cni-failure" or not diagnosis.get("findings"):
+        return None
+    return str(diagnosis["findings"][0]["signature"])

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,3 +38,24 @@ class AuditRecord:
 def audit_digest(previous: str, fields: Mapping[str, Any]) -> str:
     """The hash of a record: of its own fields and of the record before it."""
     return hashlib.sha256((previous + json.dumps(fields, sort_keys=True, default=str)).encode()).hexdigest()
+
+
+def broken_link(records: Sequence[AuditRecord]) -> int | None:
+    """The number of the first record whose hash does not follow from its fields and the one before it; None when all do."""
+    previous = ""
+    for record in records:
+        fields = {
+            "incident": record.incident,
+            "at": record.at.isoformat(),
+            "actor": record.actor,
+            "rule": record.rule,
+            "before": record.before,
+            "after": record.after,
+            "what": record.what,
+            "place": record.place,
+            "result": record.result,
+        }
+        if record.previous != previous or record.digest != audit_digest(previous, fields):
+            return record.number
+        previous = record.digest
+    return None

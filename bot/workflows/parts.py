@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.adapters.fleet_store import FleetStore
-from bot.adapters.incident_store import IncidentStore
 from bot.policy.schema import Policy
-from bot.ports import Clock, IssueTracker
+from bot.ports import Clock, FleetMemory, IncidentBook, IssueTracker
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.client.snapshot import FleetReader
 from rancher_ext.client.transport import Transport
@@ -41,8 +39,8 @@ class Knowledge:
 @dataclass(frozen=True)
 class Parts:
     ranchers: Mapping[str, RancherServer]
-    store: IncidentStore
-    fleet: FleetStore
+    store: IncidentBook
+    fleet: FleetMemory
     tracker: IssueTracker | None
     knowledge: Knowledge
     collect: Callable[[RancherServer, ClusterSnapshot], Bundle]

@@ -3,8 +3,7 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bot.adapters.incident_store import first_signature
-from bot.incidents.incident import Incident
+from bot.incidents.incident import Incident, first_signature
 from bot.policy.approvals import Approval
 from bot.reports.story import EvidenceSummary, Sibling, Story
 from bot.workflows.parts import Parts

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from bot.adapters.fleet_store import Assessed, SeenCluster
+from bot.ports import Assessed, SeenCluster
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
 from bot.workflows.parts import Parts, RancherServer

@@ -1,0 +1,230 @@
+"""Where do the parts meet? The composition root: concrete classes are named here and nowhere else."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bot.adapters.clock import PolicyClock
+from bot.adapters.database import Database
+from bot.adapters.delivery_store import DeliveryStore
+from bot.adapters.fleet_store import FleetStore
+from bot.adapters.github_client import AppAuth, TokenAuth
+from bot.adapters.github_events import CommentEvent, MalformedDelivery, parse_delivery
+from bot.adapters.github_issues import GitHubIssues
+from bot.adapters.incident_store import IncidentStore
+from bot.collecting import collect_evidence
+from bot.errors import BotError
+from bot.knowledge import load_knowledge, load_policy
+from bot.ports import IssueTracker
+from bot.settings import GitHubSettings, RancherSettings, Settings
+from bot.workflows.desk import Desk, Heard
+from bot.workflows.engine import Engine, Flow
+from bot.workflows.incident_flow import PATIENCE, run_incident
+from bot.workflows.parts import Knowledge, Parts, RancherServer
+from bot.workflows.steps import IncidentSteps
+from bot.workflows.watchman import INCIDENT, Watchman
+from rancher_ext.client.snapshot import FleetReader
+from rancher_ext.client.transport import RetryPolicy, TokenSource, Transport
+from rancher_ext.errors import DroverError, NotFound, RancherUnreachable, ServerFailed, TooManyRequests
+from rancher_ext.fleet.cluster import ClusterKey
+from rancher_ext.listeners.hint import ClusterHint
+from rancher_ext.listeners.queue import HintQueue
+from rancher_ext.listeners.watch import FleetWatch
+
+DELIVERY = "delivery"
+# How many hints are looked at side by side.
+LOOKERS = 4
+# Comments that no webhook brought are read this often, in the world's time: GitHub counts requests by its own clock.
+COMMENTS_EVERY = 60.0
+CLEAN_EVERY = 3600.0
+KEEP_WORKFLOWS = timedelta(days=7)
+
+_log = structlog.get_logger("app")
+
+
+def build_tracker(github: GitHubSettings) -> IssueTracker:
+    """GitHub, by token or as an App."""
+    auth = TokenAuth(github.token) if github.token else AppAuth(int(github.app_id), github.app_private_key)
+    return GitHubIssues(github.repository, auth, api_url=github.api_url)
+
+
+class App:
+    """One running service: its threads, its engine, its database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.evidence_dir.mkdir(parents=True, exist_ok=True)
+        self.clock = PolicyClock(settings.clock_speed, settings.clock_origin)
+        knowledge, policy = (
+            load_knowledge(settings.signature_dirs, settings.playbook_dirs),
+            load_policy(settings.policy_file),
+        )
+        self.database = Database(settings.database_url)
+        self.database.create()
+        self.deliveries = DeliveryStore(self.database)
+        self.fleet_store = FleetStore(self.database)
+        self.queue = HintQueue(self.clock.now, real_seconds=self.clock.real_seconds)
+        self.stop_event = threading.Event()
+        servers = {rancher.name: self._server(rancher) for rancher in settings.ranchers}
+        self.parts = Parts(
+            ranchers=servers,
+            store=IncidentStore(self.database),
+            fleet=self.fleet_store,
+            tracker=build_tracker(settings.github) if settings.github else None,
+            knowledge=Knowledge(knowledge.diagnose, knowledge.remedy_json, knowledge.playbooks, knowledge.actions),
+            collect=lambda server, snapshot: collect_evidence(server, snapshot, self.clock.now()),
+            policy=lambda: policy,
+            limits=settings.limits,
+            clock=self.clock,
+            evidence_dir=settings.evidence_dir,
+            holder=settings.executor_id,
+            dry_run=settings.dry_run,
+            public_url=settings.public_url,
+            coverage=self.coverage_text,
+        )
+        self.engine = Engine(
+            database_url=settings.database_url,
+            executor_id=settings.executor_id,
+            clock=self.clock,
+            transient=(RancherUnreachable, ServerFailed, TooManyRequests, BotError),
+        )
+        self.steps = IncidentSteps(self.parts)
+        self.engine.register(INCIDENT, lambda flow, incident: run_incident(flow, self.steps, incident))
+        self.engine.register(DELIVERY, self._run_delivery)
+        self.watchman = Watchman(self.parts, self.engine, self.queue, time.monotonic)
+        self.desk = Desk(self.parts, self.engine)
+        # A watch begins again by itself; a retry inside would only hide that it was lost.
+        self.watches = [
+            FleetWatch(self._transport(rancher, RetryPolicy(attempts=1)), self.queue.put, stop=self.stop_event)
+            for rancher in settings.ranchers
+        ]
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Take up what was left, then listen, sweep and read comments in the background."""
+        self.engine.launch()
+        self.watchman.take_up()
+        for guid in self.deliveries.waiting():
+            self.engine.start(DELIVERY, f"{DELIVERY}:{guid}", guid)
+        for watch in self.watches:
+            watch.start()
+        self._run("sweep", lambda: self.watchman.run_sweeps(self.settings.sweep_every, self.stop_event))
+        for number in range(LOOKERS):
+            self._run(f"look-{number}", lambda: self.watchman.run(self.stop_event))
+        self._run("comments", lambda: self._every(COMMENTS_EVERY, "comments", self.desk.catch_up))
+        self._run("clean", lambda: self._every(CLEAN_EVERY, "clean", self._clean))
+
+    def stop(self) -> None:
+        """End the threads; workflows stay as they are in the database and go on at the next start."""
+        self.stop_event.set()
+        self.queue.close()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self.engine.close()
+        self.database.close()
+
+    def accept_delivery(self, guid: str, event: str, payload: Mapping[str, Any]) -> bool:
+        """Durable before it is acknowledged. False when this delivery was accepted before."""
+        if not self.deliveries.accept(guid, event, payload, self.clock.now()):
+            return False
+        self.engine.start(DELIVERY, f"{DELIVERY}:{guid}", guid)
+        return True
+
+    def accept_hint_names(self, names: Sequence[str], source: str) -> int:
+        """Hints by id or display name. Returns how many are known; an unknown name costs nothing but this look."""
+        known = {cluster.key.id: cluster.key for cluster in self.fleet_store.seen()}
+        by_name = {cluster.name: cluster.key for cluster in self.fleet_store.seen()}
+        accepted = 0
+        for name in names:
+            key = known.get(name) or by_name.get(name) or self._ask_for(name)
+            if key:
+                accepted += self.queue.put(ClusterHint(key, source))
+        return accepted
+
+    def coverage_text(self) -> str:
+        """For the foot of an issue: how much of the fleet was seen, and when."""
+        covered = [coverage for coverage in self.watchman.coverage.values() if coverage.at]
+        if not covered:
+            return ""
+        oldest = min(coverage.at for coverage in covered if coverage.at)
+        seconds = int((self.clock.now() - oldest).total_seconds())
+        return f"sweep coverage {sum(coverage.clusters for coverage in covered)} clusters, {seconds} s ago"
+
+    def _ask_for(self, name: str) -> ClusterKey | None:
+        for server in self.parts.ranchers.values():
+            try:
+                return server.reader.find(name)
+            except NotFound:
+                continue
+            except DroverError as error:
+                _log.warning("hint_unresolved", rancher=server.name, error=error.message)
+        return None
+
+    def _run_delivery(self, flow: Flow, guid: str) -> str:
+        flow.patiently("handle", self._handle_delivery, guid, patience=PATIENCE)
+        return guid
+
+    def _handle_delivery(self, guid: str) -> Mapping[str, Any]:
+        event, payload = self.deliveries.get(guid)
+        try:
+            told = parse_delivery(event, payload)
+        except MalformedDelivery as error:
+            # It was accepted with a good signature and cannot become better: noted, and done with.
+            _log.warning("delivery_malformed", guid=guid, error=error.message)
+            told = None
+        if isinstance(told, CommentEvent):
+            self.desk.hear(
+                Heard(
+                    told.action,
+                    told.issue,
+                    told.comment_id,
+                    told.author,
+                    told.author_is_bot,
+                    told.body,
+                    told.updated_at,
+                )
+            )
+        self.deliveries.done(guid, self.clock.now())
+        return {"event": event}
+
+    def _server(self, rancher: RancherSettings) -> RancherServer:
+        transport = self._transport(rancher, None)
+        return RancherServer(rancher.name, transport, FleetReader(transport, self.clock.now))
+
+    def _transport(self, rancher: RancherSettings, retry: RetryPolicy | None) -> Transport:
+        token = TokenSource(rancher.token, rancher.token_file)
+        return Transport(rancher.url, token, name=rancher.name, ca_file=rancher.ca_file, retry=retry)
+
+    def _run(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _every(self, seconds: float, name: str, work: Callable[[], Any]) -> None:
+        while not self.stop_event.is_set():
+            try:
+                work()
+            except DroverError as error:
+                _log.warning(f"{name}_failed", error=error.message, cure=error.cure)
+            self.stop_event.wait(seconds)
+
+    def _clean(self) -> None:
+        """Old evidence and the records of finished workflows. Incidents and audit stay."""
+        self.engine.forget_finished(KEEP_WORKFLOWS)
+        before = time.time() - self.clock.real_seconds(self.settings.keep_evidence)
+        for archive in self.settings.evidence_dir.glob("*.tar.gz"):
+            _remove_if_older(archive, before)
+
+
+def _remove_if_older(path: Path, before: float) -> None:
+    try:
+        if path.stat().st_mtime < before:
+            path.unlink()
+    except OSError as error:
+        _log.warning("evidence_not_removed", path=str(path), error=error.strerror)

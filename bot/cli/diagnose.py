@@ -1,0 +1,69 @@
+"""`drover diagnose`: collect evidence of one cluster and name the cause."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bot.cli.findings import EXIT_BY_VERDICT, print_diagnosis
+from bot.cli.shared import err, format_option, out, policy_now, print_json, progress_bar, servers, settings_or_exit
+from bot.collecting import collect_evidence
+from bot.knowledge import load_knowledge
+from bot.workflows.parts import RancherServer
+from rancher_ext.errors import NotFound
+from rancher_ext.evidence.archive import write_archive, write_folder
+from rancher_ext.fleet.cluster import ClusterKey
+
+
+@click.command("diagnose")
+@click.argument("cluster")
+@click.option(
+    "--out",
+    "destination",
+    type=click.Path(path_type=Path),
+    help="Where to keep the evidence: a folder, or a file ending in .tar.gz.",
+)
+@format_option("text", "json")
+def command(cluster: str, destination: Path | None, output: str) -> int:
+    """Collect evidence of CLUSTER (id or name) and name the cause. Reads only.
+
+    Exit status as `drover analyze`: 0 healthy, 10 the network plugin failed, 14 something else, 15 unknown, 2 error.
+    """
+    settings = settings_or_exit()
+    knowledge = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
+    server, key = _find(servers(settings), cluster)
+    snapshot = server.reader.cluster(key.id)
+    with progress_bar() as bar:
+        task = bar.add_task("collecting", total=None)
+        bundle = collect_evidence(
+            server,
+            snapshot,
+            policy_now(settings)(),
+            lambda done, of, name: bar.update(task, completed=done, total=of, description=f"collected {name}"),
+        )
+    path = None
+    if destination:
+        whole = destination.name.endswith((".tar.gz", ".tgz"))
+        path = write_archive(bundle, destination) if whole else write_folder(bundle, destination)
+    found = dict(knowledge.remedy_json(knowledge.diagnose(bundle)))
+    if output == "json":
+        print_json(found | ({"evidence": str(path)} if path else {}))
+    else:
+        print_diagnosis(found)
+        if path:
+            out.print(f"Evidence  {path}")
+        else:
+            err.print("[dim]--out FILE.tar.gz keeps the evidence[/dim]")
+    return EXIT_BY_VERDICT[found["verdict"]]
+
+
+def _find(known: Sequence[RancherServer], name: str) -> tuple[RancherServer, ClusterKey]:
+    """The first server that knows the cluster. Raises the last one's NotFound, which names near names."""
+    missing: NotFound | None = None
+    for server in known:
+        try:
+            return server, server.reader.find(name)
+        except NotFound as error:
+            missing = error
+    assert missing is not None
+    raise missing

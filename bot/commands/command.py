@@ -1,0 +1,91 @@
+"""What is a command, and what may it ask of the service?
+
+A command never touches GitHub, the database or Rancher. It turns an `Ask` into a call on the `IncidentDesk`, and what the desk
+says into a `Reply`. Reply texts are Markdown of ours; what people or clusters said goes through `bot.reports.escape` first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bot.ports import Role
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One command of one comment, by somebody who may."""
+
+    command: str
+    args: tuple[str, ...]
+    text: str  # all that follows the command's name on its line, as typed
+    comment_id: int
+    comment_updated_at: datetime  # the version that was read: an edit voids an approval
+    author: str
+    role: Role
+    issue: int
+    incident: str  # the incident's id
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What we answer. Without `text` only the reaction is given."""
+
+    text: str = ""
+    reaction: str | None = None  # eyes, rocket, confused, +1 or -1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request. `text` is Markdown of ours, empty when the issue will tell by itself."""
+
+    done: bool
+    text: str = ""
+
+    def as_reply(self) -> Reply:
+        return Reply(self.text, reaction="rocket" if self.done else "confused")
+
+
+class IncidentDesk(Protocol):
+    """What commands need of the service. Texts that come back are Markdown of ours, escaped where they quote."""
+
+    def status_text(self, incident: str) -> str: ...
+
+    def plan_text(self, incident: str, playbook: str | None) -> str:
+        """The plan in force, or what this playbook (or the one for this signature) would do. An unknown name is told in the text."""
+        ...
+
+    def request_diagnosis(self, incident: str, by: str) -> Outcome: ...
+
+    def approve(
+        self,
+        incident: str,
+        digest_prefix: str,
+        *,
+        by: str,
+        role: Role,
+        comment_id: int,
+        comment_updated_at: datetime,
+    ) -> Outcome: ...
+
+    def reject(self, incident: str, reason: str, by: str) -> Outcome:
+        """`reason` is as typed, perhaps empty."""
+        ...
+
+    def request_retry(self, incident: str, by: str) -> Outcome: ...
+
+    def request_rollback(self, incident: str, by: str, role: Role) -> Outcome: ...
+
+
+Run = Callable[[Ask, IncidentDesk], Reply | None]
+
+
+@dataclass(frozen=True)
+class Command:
+    """`run` returns None when there is nothing to say. `who` is the least role; policy may ask for more."""
+
+    name: str
+    run: Run
+    who: Role
+    usage: str
+    help: str

@@ -1,0 +1,25 @@
+"""`/drover help`: what can be said here, and who may say it?"""
+
+from collections.abc import Iterable
+
+from bot.commands.command import Ask, Command, IncidentDesk, Reply
+from bot.ports import Role
+
+
+def run(ask: Ask, _desk: IncidentDesk) -> Reply:
+    from bot.commands.gather import commands
+
+    return Reply(help_text(commands().values(), ask.role), reaction="+1")
+
+
+def help_text(commands: Iterable[Command], role: Role) -> str:
+    """A table of all commands; those this person may not give are marked with the role they need."""
+    rows = ["| Command | What it does | Role |", "|---|---|---|"]
+    for command in commands:
+        needed = command.who.name.lower()
+        rows.append(f"| `{command.usage}` | {command.help} | {needed if role >= command.who else f'**{needed}**'} |")
+    rows += ["", "Several commands fit in one comment, one per line. Quoted text and code are not commands."]
+    return "\n".join(rows)
+
+
+COMMAND = Command("help", run, who=Role.READ, usage="/drover help", help="List the commands.")

@@ -1,0 +1,214 @@
+"""How do people's words reach an incident? Comments become commands, commands become messages to its workflow.
+
+A comment is handled once per version, whichever way it came (webhook, redelivery, or reading what was missed). An approval is
+bound to the version of its comment: when the comment changes, what it said before is void.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from bot.commands.command import Outcome
+from bot.commands.dispatch import Speaker, dispatch
+from bot.commands.parse import parse
+from bot.errors import BotError
+from bot.incidents.incident import Incident, State
+from bot.policy.approvals import Approval, names_plan
+from bot.policy.roles import at_least
+from bot.ports import Role
+from bot.reports.comment import status_comment
+from bot.reports.escape import code_span, escape_markdown
+from bot.workflows.engine import Engine
+from bot.workflows.incident_flow import TOPIC
+from bot.workflows.parts import Parts
+from bot.workflows.story import story_of
+from rancher_ext.remediation.plan import Plan
+
+_log = structlog.get_logger("desk")
+_LAST_READ = "comments-read-until"
+# GitHub's `since` is by its own clock and by second; reading a little again costs nothing, since versions are claimed.
+_OVERLAP = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One version of one comment. `action` is created, edited or deleted."""
+
+    action: str
+    issue: int
+    comment_id: int
+    author: str
+    author_is_bot: bool
+    body: str
+    updated_at: datetime
+
+    @property
+    def key(self) -> str:
+        return f"comment:{self.comment_id}:{self.updated_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Desk:
+    """Takes comments, and is the `IncidentDesk` of the commands."""
+
+    def __init__(self, parts: Parts, engine: Engine) -> None:
+        self._parts = parts
+        self._engine = engine
+
+    def hear(self, heard: Heard) -> None:
+        """Handle one version of a comment, once."""
+        tracker = self._parts.tracker
+        if tracker is None or heard.author_is_bot:
+            return
+        incident = self._parts.store.by_issue(heard.issue)
+        if incident is None:
+            return
+        if heard.action == "deleted":
+            self._void(incident, heard)
+            return
+        if not self._parts.store.claim(heard.key, self._parts.clock.now()):
+            return
+        self._void(incident, heard)
+        asked = parse(heard.body)
+        if not asked:
+            return
+        role = tracker.role_of(heard.author)
+        if role > Role.NONE:
+            tracker.react(heard.comment_id, "eyes")
+        speaker = Speaker(heard.author, role, heard.comment_id, heard.updated_at, heard.issue, incident.id)
+        for number, each in enumerate(asked):
+            reply = dispatch(each, speaker, self)
+            _log.info("command", command=each.name, by=heard.author, role=role.name, incident=incident.id)
+            if reply is None:
+                continue
+            if reply.reaction:
+                tracker.react(heard.comment_id, reply.reaction)
+            if reply.text:
+                tracker.upsert_comment(heard.issue, f"reply:{heard.key}:{number}", f"@{heard.author} {reply.text}")
+
+    def catch_up(self) -> int:
+        """Read what no webhook brought: many installations sit behind NAT. Returns how many comments there were."""
+        tracker = self._parts.tracker
+        if tracker is None:
+            return 0
+        noted = self._parts.store.note(_LAST_READ)
+        since = datetime.fromisoformat(noted) if noted else datetime.now(UTC) - timedelta(days=1)
+        comments = tracker.comments_since(since - _OVERLAP)
+        for comment in comments:
+            self.hear(
+                Heard(
+                    "created",
+                    comment.issue,
+                    comment.id,
+                    comment.author,
+                    comment.author_is_bot,
+                    comment.body,
+                    comment.updated_at,
+                )
+            )
+        if comments:
+            self._parts.store.set_note(_LAST_READ, max(comment.updated_at for comment in comments).isoformat())
+        return len(comments)
+
+    # --- what commands ask for ----------------------------------------------------------------------------------------------
+
+    def status_text(self, incident: str) -> str:
+        return status_comment(story_of(self._parts, self._parts.store.get(incident), self._parts.clock.now()))
+
+    def plan_text(self, incident: str, playbook: str | None) -> str:
+        row = self._parts.store.get(incident)
+        if playbook is not None:
+            known = {book.id: book for book in self._parts.knowledge.playbooks.values()}
+            named = known.get(playbook) or self._parts.knowledge.playbooks.get(playbook)
+            if named is None:
+                return f"There is no playbook {code_span(playbook[:60])}. There are: {', '.join(f'`{name}`' for name in sorted(known))}."
+            if row.plan is None or Plan.from_json(row.plan).playbook != named.id:
+                steps = "\n".join(f"{number}. {text}" for number, text in enumerate(named.explain, 1))
+                return f"**{escape_markdown(named.title)}** is not what this incident's evidence asks for. By hand it would be:\n{steps}"
+        if row.plan is None:
+            return "There is no plan: see the issue for what a person can do."
+        plan = Plan.from_json(row.plan)
+        steps = "\n\n".join(
+            f"{number}. {step.title}\n```diff\n{step.diff}\n```" for number, step in enumerate(plan.steps, 1)
+        )
+        return f"Plan `{plan.short}`: {escape_markdown(plan.title)} ({plan.risk}, undo {plan.undo})\n\n{steps}"
+
+    def request_diagnosis(self, incident: str, by: str) -> Outcome:
+        return self._again(incident, by)
+
+    def request_retry(self, incident: str, by: str) -> Outcome:
+        return self._again(incident, by)
+
+    def request_rollback(self, incident: str, by: str, role: Role) -> Outcome:
+        row = self._parts.store.get(incident)
+        if row.plan is None or row.changed_at is None:
+            return Outcome(False, "Drover has changed nothing on this cluster, so there is nothing to put back.")
+        if row.state is State.ROLLED_BACK:
+            return Outcome(False, "Everything is put back already.")
+        need = self._parts.policy().need(Plan.from_json(row.plan).risk)
+        if not at_least(role.name.lower(), need.by):
+            return Outcome(False, f"Putting this back needs the role {need.by}; you have {role.name.lower()}.")
+        return self._send(row, {"kind": "rollback", "by": by}, "rollback", by)
+
+    def approve(
+        self, incident: str, digest_prefix: str, *, by: str, role: Role, comment_id: int, comment_updated_at: datetime
+    ) -> Outcome:
+        row = self._parts.store.get(incident)
+        if row.plan is None:
+            return Outcome(False, "There is no plan to approve: see the issue for what a person can do.")
+        if row.state in {State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK}:
+            return Outcome(False, f"The plan is already running ({row.state}).")
+        plan = Plan.from_json(row.plan)
+        if not names_plan(digest_prefix, plan.digest):
+            return Outcome(
+                False,
+                f"The plan is now `{plan.short}`, not {code_span(digest_prefix[:12])}: read it again, please, and approve that one.",
+            )
+        if row.state not in {State.REPORTED, State.AWAITING_APPROVAL}:
+            return Outcome(False, f"This incident is {row.state}; `/drover retry` makes a fresh plan first.")
+        need = self._parts.policy().need(plan.risk)
+        if not at_least(role.name.lower(), need.by):
+            return Outcome(False, f"A {plan.risk} change needs the role {need.by}; you have {role.name.lower()}.")
+        approval = Approval(
+            by, role.name.lower(), plan.digest, self._parts.clock.now(), comment_id, comment_updated_at.isoformat()
+        )
+        once = f"approve-{comment_id}-{comment_updated_at.isoformat()}"
+        return self._send(row, {"kind": "approve", "approval": approval.to_json()}, once, by)
+
+    def reject(self, incident: str, reason: str, by: str) -> Outcome:
+        row = self._parts.store.get(incident)
+        if row.state not in {State.REPORTED, State.AWAITING_APPROVAL}:
+            return Outcome(False, f"There is nothing to reject: this incident is {row.state}.")
+        return self._send(row, {"kind": "reject", "reason": reason[:500], "by": by}, "reject", by)
+
+    def _again(self, incident: str, by: str) -> Outcome:
+        row = self._parts.store.get(incident)
+        if row.state in {State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK}:
+            return Outcome(False, f"Not now: this incident is {row.state}.")
+        return self._send(row, {"kind": "again", "by": by}, "again", by)
+
+    def _void(self, incident: Incident, heard: Heard) -> None:
+        """What an earlier version of this comment approved counts no more."""
+        held = [Approval.from_json(raw) for raw in (incident.approval or {}).get("approvals", ())]
+        version = heard.updated_at.isoformat()
+        if any(
+            each.comment == heard.comment_id and (heard.action == "deleted" or each.comment_version != version)
+            for each in held
+        ):
+            message = {"kind": "void", "comment": heard.comment_id, "version": version}
+            self._engine.send(
+                incident.id, TOPIC, message, once=f"{incident.id}/void/{heard.comment_id}/{version}/{heard.action}"
+            )
+
+    def _send(self, row: Incident, message: dict[str, Any], name: str, by: str) -> Outcome:
+        once = f"{row.id}/{row.attempt}/{name}/{by}"
+        try:
+            delivered = self._engine.send(row.id, TOPIC, message | {"once": once}, once=once)
+        except BotError as error:
+            return Outcome(False, escape_markdown(error.message))
+        if not delivered:
+            return Outcome(
+                False, "This incident is over. If the cluster is stuck again, a new episode begins by itself."
+            )
+        return Outcome(True)

@@ -1,0 +1,252 @@
+"""Each command turns an ask into one call on the desk, and the desk's answer into a short reply."""
+
+import sys
+import types
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.commands.authorize import Allowed, Denied, authorize
+from bot.commands.command import Command, IncidentDesk, Outcome, Reply
+from bot.commands.dispatch import Speaker, dispatch
+from bot.commands.gather import CommandClash, commands, gather
+from bot.commands.parse import parse
+from bot.ports import Role
+
+NOON = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
+
+
+DONE = Outcome(done=True)
+
+
+@dataclass
+class Desk:
+    """Notes what was asked of it."""
+
+    asked: list = field(default_factory=list)
+    outcome: Outcome = DONE
+
+    def status_text(self, incident):
+        self.asked.append(("status", incident))
+        return "Mending, step 3 of 5."
+
+    def plan_text(self, incident, playbook):
+        self.asked.append(("plan", incident, playbook))
+        return "The plan."
+
+    def request_diagnosis(self, incident, by):
+        self.asked.append(("diagnose", incident, by))
+        return self.outcome
+
+    def approve(self, incident, digest_prefix, *, by, role, comment_id, comment_updated_at):
+        self.asked.append(("approve", incident, digest_prefix, by, role, comment_id, comment_updated_at))
+        return self.outcome
+
+    def reject(self, incident, reason, by):
+        self.asked.append(("reject", incident, reason, by))
+        return self.outcome
+
+    def request_retry(self, incident, by):
+        self.asked.append(("retry", incident, by))
+        return self.outcome
+
+    def request_rollback(self, incident, by, role):
+        self.asked.append(("rollback", incident, by, role))
+        return self.outcome
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def say(desk, body, role=Role.WRITE, **how):
+    (parsed,) = parse(body)
+    speaker = Speaker("maria", role, comment_id=77, comment_updated_at=NOON, issue=12, incident="incident:a")
+    return dispatch(parsed, speaker, desk, **how)
+
+
+def test_the_desk_of_these_tests_is_one():
+    desk: IncidentDesk = Desk()
+    assert desk.status_text("x")
+
+
+class TestApprove:
+    def test_it_passes_on_who_agreed_to_what_and_where_that_stands(self, desk):
+        assert say(desk, "/drover approve 7f3a9c") == Reply("", reaction="rocket")
+        assert desk.asked == [("approve", "incident:a", "7f3a9c", "maria", Role.WRITE, 77, NOON)]
+
+    @pytest.mark.parametrize("typed", ["7F3A9C", "`7f3a9c`", "7f3a9c "])
+    def test_it_takes_a_digest_as_people_copy_it(self, desk, typed):
+        say(desk, f"/drover approve {typed}")
+        assert desk.asked[0][2] == "7f3a9c"
+
+    @pytest.mark.parametrize(
+        "typed",
+        ["", "7f3a9", "7f3a9g", "yes", "0x7f3a9c", "a" * 65, "7f3a9c please", "７f3a9c", "@tom #12", "7f3a9c 8a"],
+    )
+    def test_anything_else_is_told_what_is_expected_and_approves_nothing(self, desk, typed):
+        reply = say(desk, f"/drover approve {typed}")
+        assert desk.asked == []
+        assert "six or more hex digits" in reply.text
+        assert reply.reaction == "confused"
+
+    def test_what_was_typed_is_quoted_as_code(self, desk):
+        assert "`@tom`" in say(desk, "/drover approve @tom").text
+
+    def test_a_refusal_of_the_desk_is_told(self, desk):
+        desk.outcome = Outcome(done=False, text="That plan is no longer the one in force.")
+        assert say(desk, "/drover approve 7f3a9c") == Reply("That plan is no longer the one in force.", "confused")
+
+
+class TestOthers:
+    def test_status_is_told(self, desk):
+        assert say(desk, "/drover status", Role.READ).text == "Mending, step 3 of 5."
+
+    @pytest.mark.parametrize(
+        ("typed", "playbook"),
+        [
+            ("", None),
+            ("enable-br-netfilter", "enable-br-netfilter"),
+            ("`vxlan-module-missing`", "vxlan-module-missing"),
+        ],
+    )
+    def test_a_plan_is_shown_by_name_or_as_it_stands(self, desk, typed, playbook):
+        assert say(desk, f"/drover plan {typed}", Role.READ).text == "The plan."
+        assert desk.asked == [("plan", "incident:a", playbook)]
+
+    def test_two_names_are_one_too_many(self, desk):
+        assert "one playbook" in say(desk, "/drover plan a b").text
+        assert desk.asked == []
+
+    def test_a_reason_is_passed_on_as_typed(self, desk):
+        say(desk, "/drover reject not during the *fair*", Role.TRIAGE)
+        assert desk.asked == [("reject", "incident:a", "not during the *fair*", "maria")]
+
+    @pytest.mark.parametrize(
+        ("typed", "call"),
+        [
+            ("diagnose", ("diagnose", "incident:a", "maria")),
+            ("retry", ("retry", "incident:a", "maria")),
+            ("rollback", ("rollback", "incident:a", "maria", Role.WRITE)),
+            ("reject", ("reject", "incident:a", "", "maria")),
+        ],
+    )
+    def test_requests_reach_the_desk(self, desk, typed, call):
+        assert say(desk, f"/drover {typed}").reaction == "rocket"
+        assert desk.asked == [call]
+
+    def test_help_lists_every_command_with_usage_and_role(self, desk):
+        text = say(desk, "/drover help", Role.READ).text
+        for command in commands().values():
+            assert f"| `{command.usage}` | {command.help} |" in text
+        assert "| **write** |" in text
+        assert "**" not in say(desk, "/drover help", Role.ADMIN).text
+
+
+class TestUnknown:
+    def test_a_slip_gets_a_hint(self, desk):
+        assert say(desk, "/drover aprove 7f3a9c").text == (
+            "There is no command `aprove`. Did you mean `/drover approve`?"
+        )
+
+    def test_something_else_is_sent_to_help(self, desk):
+        assert "`/drover help`" in say(desk, "/drover xyzzy").text
+
+    @pytest.mark.parametrize("typed", ["@tom", "#12", "<img>", "a`b", "x" * 500])
+    def test_it_is_quoted_harmlessly_and_shortly(self, desk, typed):
+        text = say(desk, f"/drover {typed}").text
+        assert len(text) < 150
+        assert text.startswith("There is no command `")
+
+    def test_a_stranger_makes_us_write_nothing(self, desk):
+        assert say(desk, "/drover xyzzy", Role.NONE) is None
+        assert say(desk, "/drover status", Role.NONE) == Reply("", reaction="-1")
+        assert desk.asked == []
+
+
+LEAST = {
+    "approve": Role.WRITE,
+    "diagnose": Role.TRIAGE,
+    "help": Role.READ,
+    "plan": Role.READ,
+    "reject": Role.TRIAGE,
+    "retry": Role.WRITE,
+    "rollback": Role.WRITE,
+    "status": Role.READ,
+}
+
+
+class TestAuthorize:
+    def test_every_command_asks_for_the_role_it_is_known_for(self):
+        assert {name: command.who for name, command in commands().items()} == LEAST
+
+    @pytest.mark.parametrize("name", LEAST)
+    @pytest.mark.parametrize("role", Role)
+    def test_the_role_decides(self, name, role):
+        decision = authorize(commands()[name], role)
+        assert isinstance(decision, Allowed if role >= LEAST[name] else Denied)
+
+    def test_a_denial_names_what_is_needed_and_what_there_is(self, desk):
+        reply = say(desk, "/drover approve 7f3a9c", Role.TRIAGE)
+        assert reply.text == "`/drover approve` needs the role write in this repository; you have triage."
+        assert reply.reaction == "-1"
+        assert desk.asked == []
+
+    def test_an_installation_may_ask_for_more(self, desk):
+        assert "maintain" in say(desk, "/drover approve 7f3a9c", stricter={"approve": Role.MAINTAIN}).text
+
+    @given(role=st.sampled_from(Role), asked=st.sampled_from(Role), name=st.sampled_from(sorted(LEAST)))
+    def test_but_never_for_less(self, role, asked, name):
+        if isinstance(authorize(commands()[name], role, {name: asked}), Allowed):
+            assert role >= LEAST[name]
+
+
+class TestGather:
+    @pytest.fixture
+    def package(self, tmp_path, monkeypatch):
+        folder = tmp_path / "some_commands"
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+
+        def write(**files):
+            for name, command in files.items():
+                (folder / f"{name}.py").write_text(
+                    "from bot.commands.command import Command, Reply\nfrom bot.ports import Role\n"
+                    f"COMMAND = Command({command!r}, lambda ask, desk: Reply(), Role.READ, '/drover x', 'x')\n"
+                    if command
+                    else "\n"
+                )
+            import some_commands
+
+            return some_commands
+
+        yield write
+        for name in [name for name in sys.modules if name.startswith("some_commands")]:
+            del sys.modules[name]
+
+    def test_commands_come_in_file_order(self, package):
+        assert list(gather(package(b="two", a="one"))) == ["one", "two"]
+
+    def test_two_files_with_one_name_are_both_named(self, package):
+        with pytest.raises(CommandClash, match=r"a\.py and b\.py both claim `/drover x`"):
+            gather(package(a="x", b="x"))
+
+    def test_a_file_without_a_command_is_named(self, package):
+        with pytest.raises(CommandClash, match=r"odd\.py ends in no COMMAND"):
+            gather(package(odd=None))
+
+    def test_ours_are_all_there_and_cannot_be_changed(self):
+        assert list(commands()) == ["approve", "diagnose", "help", "plan", "reject", "retry", "rollback", "status"]
+        with pytest.raises(TypeError):
+            commands()["x"] = None
+
+    def test_names_and_usages_agree(self):
+        for name, command in commands().items():
+            assert isinstance(command, Command)
+            assert command.usage.startswith(f"/drover {name}")
+            assert isinstance(command.run, types.FunctionType)
