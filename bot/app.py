@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ from bot.adapters.github_events import CommentEvent, MalformedDelivery, parse_de
 from bot.adapters.github_issues import GitHubIssues
 from bot.adapters.incident_store import IncidentStore
 from bot.collecting import collect_evidence
-from bot.errors import BotError
+from bot.errors import BotError, StoreError
 from bot.knowledge import load_knowledge, load_policy
 from bot.ports import IssueTracker
+from bot.reports.story import Story
 from bot.settings import GitHubSettings, RancherSettings, Settings
+from bot.web.parts import Coverage, HealthReport, PartHealth, WebParts
 from bot.workflows.desk import Desk, Heard
 from bot.workflows.engine import Engine, Flow
 from bot.workflows.incident_flow import PATIENCE, run_incident
 from bot.workflows.parts import Knowledge, Parts, RancherServer
 from bot.workflows.steps import IncidentSteps
+from bot.workflows.story import story_of
 from bot.workflows.watchman import INCIDENT, Watchman
 from rancher_ext.client.snapshot import FleetReader
 from rancher_ext.client.transport import RetryPolicy, TokenSource, Transport
@@ -156,6 +160,63 @@ class App:
         seconds = int((self.clock.now() - oldest).total_seconds())
         return f"sweep coverage {sum(coverage.clusters for coverage in covered)} clusters, {seconds} s ago"
 
+    def web_parts(self) -> WebParts:
+        """What pages and hooks may ask of us."""
+        settings = self.settings
+        return WebParts(
+            fleet=self.fleet_store.seen,
+            incidents=lambda: self.parts.store.all(limit=1000),
+            incident=self._story,
+            accept_delivery=self.accept_delivery,
+            accept_hint_names=self.accept_hint_names,
+            health=self.health,
+            coverage=self._coverage,
+            audit=self.parts.store.audit,
+            now=self.clock.now,
+            stopping=self.stop_event.is_set,
+            github_secrets=settings.github_webhook_secrets,
+            hook_tokens=settings.hook_tokens,
+            page_tokens=settings.page_tokens,
+            trusted_proxy_header=settings.trusted_proxy_header,
+            listens_beyond_loopback=not _is_loopback(settings.listen_host),
+            public_url=settings.public_url,
+            hook_labels=settings.alertmanager_labels,
+        )
+
+    def health(self) -> HealthReport:
+        """Alive as long as the threads run; ready once the database answers and every fleet was seen."""
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        parts = [PartHealth("threads", not dead, f"ended: {', '.join(dead)}" if dead else f"{len(self._threads)} run")]
+        try:
+            self.parts.store.note("paused")
+            parts.append(PartHealth("database", True))
+        except DroverError as error:
+            parts.append(PartHealth("database", False, error.message))
+        for name, coverage in self.watchman.coverage.items():
+            seen = coverage.at is not None and not coverage.error
+            parts.append(
+                PartHealth(f"rancher {name}", seen, coverage.error or ("" if seen else "no sweep has ended yet"))
+            )
+        ready = all(part.ok for part in parts) and bool(self._threads)
+        return HealthReport(alive=not dead, ready=ready, parts=parts)
+
+    def _story(self, identifier: str) -> Story | None:
+        try:
+            row = self.parts.store.get(identifier)
+        except StoreError:
+            return None
+        return story_of(self.parts, row, self.clock.now())
+
+    def _coverage(self) -> Coverage:
+        covered = [coverage for coverage in self.watchman.coverage.values() if coverage.at]
+        seen = sum(coverage.clusters for coverage in covered)
+        return Coverage(
+            seen=seen,
+            total=seen if len(covered) == len(self.watchman.coverage) else None,
+            swept_at=min((coverage.at for coverage in covered if coverage.at), default=None),
+            watch_connected=all(watch.connected for watch in self.watches) if self.watches else None,
+        )
+
     def _ask_for(self, name: str) -> ClusterKey | None:
         for server in self.parts.ranchers.values():
             try:
@@ -220,6 +281,13 @@ class App:
         before = time.time() - self.clock.real_seconds(self.settings.keep_evidence)
         for archive in self.settings.evidence_dir.glob("*.tar.gz"):
             _remove_if_older(archive, before)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _remove_if_older(path: Path, before: float) -> None:
