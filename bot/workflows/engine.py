@@ -9,7 +9,9 @@ What follows from its ways (each was tried):
 """
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +29,11 @@ MAX_THREADS = 600
 
 Json = Mapping[str, Any]
 
+# A topic that nobody sends to.
+_NOTHING = "nothing"
+# A step that is on its way when the process stops has this long to end; what it does is safe to repeat in any case.
+STEP_ENDS_WITHIN = 60.0
+
 _RUNNING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 
 
@@ -40,12 +47,47 @@ class Failed:
     retry: bool
 
 
+class _Leaving(BaseException):
+    """Unwinds a workflow's thread while the process stops. Not an Exception: the library must not record it as a result."""
+
+
+class _Door:
+    """Lets a process stop in order: steps that run come to their end, no new one begins, and those who wait are woken."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self.closed = False
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        with self._changed:
+            self.check()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def check(self) -> None:
+        if self.closed:
+            raise _Leaving
+
+    def close(self, within: float) -> None:
+        with self._changed:
+            self.closed = True
+            self._changed.wait_for(lambda: self._inside == 0, timeout=within)
+
+
 class Flow:
     """What a workflow may do: steps, waits, messages. Everything else in a workflow must be a function of these."""
 
-    def __init__(self, clock: Clock, transient: tuple[type[DroverError], ...]) -> None:
+    def __init__(self, clock: Clock, transient: tuple[type[DroverError], ...], door: _Door | None = None) -> None:
         self._clock = clock
         self._transient = transient
+        self._door = door or _Door()
 
     def step(self, name: str, function: Callable[..., Json | None], *arguments: Any) -> Json | Failed:
         """Run once, or read back what it returned before the crash. An expected failure is returned, a bug is raised."""
@@ -63,7 +105,8 @@ class Flow:
                     }
                 }
 
-        outcome = DBOS.run_step({"name": name}, attempt)
+        with self._door.step():
+            outcome = DBOS.run_step({"name": name}, attempt)
         if "failed" in outcome:
             return Failed(**outcome["failed"])
         value: Json = outcome["value"]
@@ -83,11 +126,16 @@ class Flow:
             pause = min(pause * 2, timedelta(minutes=5))
 
     def wait(self, duration: timedelta) -> None:
-        """The one way to wait. Survives a restart: what was left of it is waited for then."""
-        DBOS.sleep(self._clock.real_seconds(duration))
+        """The one way to wait. Survives a restart: what was left of it is waited for then.
+
+        As a message that never comes, because the library's own sleep could not be ended when the process stops.
+        """
+        self._door.check()
+        DBOS.recv(_NOTHING, timeout_seconds=self._clock.real_seconds(duration))
 
     def receive(self, topic: str, within: timedelta) -> Json | None:
         """The next message, or None when none came in time."""
+        self._door.check()
         message = DBOS.recv(topic, timeout_seconds=self._clock.real_seconds(within))
         return message if isinstance(message, Mapping) else None
 
@@ -101,6 +149,8 @@ class Engine:
         self._clock = clock
         self._transient = transient
         self._workflows: dict[str, Callable[..., Any]] = {}
+        self._door = _Door()
+        self._messages: Any = None
         config: DBOSConfig = {
             "name": "drover",
             "system_database_url": _engine_url(database_url),
@@ -121,7 +171,7 @@ class Engine:
         """Name a workflow before `launch`. It gets a `Flow` and the id it was started for."""
 
         def workflow(subject: str) -> str:
-            return run(Flow(self._clock, self._transient), subject)
+            return run(Flow(self._clock, self._transient, self._door), subject)
 
         workflow.__name__ = workflow.__qualname__ = name
         # Recovery is not an error to be counted: an incident may wait through a hundred restarts.
@@ -130,6 +180,7 @@ class Engine:
     def launch(self) -> None:
         """Take up what this executor had begun, and be ready for more."""
         DBOS.launch()
+        self._messages = _leave_when_closed(self._door)
 
     def start(self, name: str, workflow_id: str, subject: str) -> None:
         """Start, or do nothing when a workflow of this id was ever started."""
@@ -166,7 +217,28 @@ class Engine:
 
     def close(self) -> None:
         """Stop. Running workflows stay as they are in the database and go on at the next launch."""
+        self._door.close(STEP_ENDS_WITHIN)
+        if self._messages is not None:
+            for _, _, signal in self._messages.snapshot():
+                signal.set()
         DBOS.destroy(destroy_registry=True)
+
+
+def _leave_when_closed(door: _Door) -> Any:
+    """Make threads that wait for a message leave once the door is closed, instead of recording that none came.
+
+    The library (3.4) has no way to end a wait: at a stop its threads would go on, and keep the process alive for hours.
+    Waiters look into the database when they are woken; there they leave. Returns the waiters' register.
+    """
+    system: Any = DBOS(config={"name": "drover"})._sys_db  # noqa: SLF001 - the instance that was launched
+    consume = system.recv_consume
+
+    def recv_consume(*arguments: Any, **more: Any) -> Any:
+        door.check()
+        return consume(*arguments, **more)
+
+    system.recv_consume = recv_consume
+    return system.notifications_map
 
 
 def _engine_url(database_url: str) -> str:
