@@ -18,10 +18,10 @@ from bot.adapters.github_client import AppAuth, TokenAuth
 from bot.adapters.github_events import CommentEvent, MalformedDelivery, parse_delivery
 from bot.adapters.github_issues import GitHubIssues
 from bot.adapters.incident_store import IncidentStore
+from bot.adapters.write_pace import WritePace
 from bot.collecting import collect_evidence
 from bot.errors import BotError, StoreError
 from bot.knowledge import load_knowledge, load_policy
-from bot.ports import IssueTracker
 from bot.reports.story import Story
 from bot.settings import GitHubSettings, RancherSettings, Settings
 from bot.web.parts import Coverage, HealthReport, PartHealth, WebParts
@@ -48,13 +48,23 @@ COMMENTS_EVERY = 60.0
 CLEAN_EVERY = 3600.0
 KEEP_WORKFLOWS = timedelta(days=7)
 
+# GitHub's limits for requests that make content.
+WRITES_PER_MINUTE = 80
+WRITES_PER_HOUR = 500
+
 _log = structlog.get_logger("app")
 
 
-def build_tracker(github: GitHubSettings) -> IssueTracker:
-    """GitHub, by token or as an App."""
+def build_tracker(github: GitHubSettings, speed: float = 1.0) -> GitHubIssues:
+    """GitHub, by token or as an App. Where clocks run faster (the demo), so does the budget of writes: its GitHub's clock does."""
     auth = TokenAuth(github.token) if github.token else AppAuth(int(github.app_id), github.app_private_key)
-    return GitHubIssues(github.repository, auth, api_url=github.api_url)
+    pace = WritePace(
+        WRITES_PER_MINUTE,
+        WRITES_PER_HOUR,
+        lambda: time.monotonic() * speed,
+        lambda seconds: time.sleep(seconds / speed),
+    )
+    return GitHubIssues(github.repository, auth, api_url=github.api_url, pace=pace)
 
 
 class App:
@@ -75,12 +85,13 @@ class App:
         self.fleet_store = FleetStore(self.database)
         self.queue = HintQueue(self.clock.now, real_seconds=self.clock.real_seconds)
         self.stop_event = threading.Event()
+        self.tracker = build_tracker(settings.github, settings.clock_speed) if settings.github else None
         servers = {rancher.name: self._server(rancher) for rancher in settings.ranchers}
         self.parts = Parts(
             ranchers=servers,
             store=IncidentStore(self.database),
             fleet=self.fleet_store,
-            tracker=build_tracker(settings.github) if settings.github else None,
+            tracker=self.tracker,
             knowledge=Knowledge(knowledge.diagnose, knowledge.remedy_json, knowledge.playbooks, knowledge.actions),
             collect=lambda server, snapshot: collect_evidence(server, snapshot, self.clock.now()),
             policy=lambda: policy,
@@ -131,6 +142,8 @@ class App:
         for thread in self._threads:
             thread.join(timeout=10)
         self.engine.close()
+        if self.tracker:
+            self.tracker.close_connections()
         self.database.close()
 
     def accept_delivery(self, guid: str, event: str, payload: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from rich.console import Console
 from rich.live import Live
 from rich.rule import Rule
 from rich.table import Table
@@ -192,10 +193,12 @@ def _tell(app: App, told: set[str]) -> None:
 
 
 def _show_threads(github: RunningGitHub) -> None:
+    # Folded at a width that reads well; the shared console leaves long lines to the terminal.
+    page = Console(highlight=False, width=min(out.width, 116) if out.is_terminal else 116)
     for issue in github.issues:
-        out.print()
-        out.print(Rule(characters="═"))
-        print_thread(out, issue)
+        page.print()
+        page.print(Rule(characters="═"))
+        print_thread(page, issue)
 
 
 def _show_ends(app: App, cast: list[Part], problems: list[str]) -> None:

@@ -41,6 +41,7 @@ class ArchiveLimits:
 DEFAULT_LIMITS = ArchiveLimits()
 _COPY = 1 << 20
 _CURE_UNSAFE = "Make the archive anew from the plain files (tar -czf bundle.tar.gz -C FOLDER .), or unpack it by hand and give the folder."
+_CURE_UNREADABLE = "Check the rights on it, or leave it out."
 _CURE_BROKEN = "Copy or download the archive again, or give the folder it was made of."
 
 
@@ -74,7 +75,7 @@ def _file(path: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
         return _tar(path, limits)
     if path.name.lower().endswith((".tar", ".tgz", ".tar.gz", ".zip", ".gz")):
         raise BadInput(f"{path}: is named like an archive, but is none", cure=_CURE_BROKEN)
-    return {path.name: BundleFile(path.name, path.stat().st_size, lambda: path.open("rb"))}
+    return {path.name: BundleFile(path.name, path.stat().st_size, _opener(path))}
 
 
 def _named(name: str, files: dict[str, BundleFile]) -> Bundle:
@@ -112,7 +113,7 @@ def _without_common_folder(files: dict[str, BundleFile]) -> dict[str, BundleFile
 def _folder(root: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
     files: dict[str, BundleFile] = {}
     meter = _Meter(str(root), limits, stored=0)
-    for folder, folders, names in os.walk(root, followlinks=False):
+    for folder, folders, names in os.walk(root, onerror=_unreadable, followlinks=False):
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
@@ -128,7 +129,18 @@ def _folder(root: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
 
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:
-    return lambda: path.open("rb")
+    def opened() -> BinaryIO:
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read: {error.strerror}", cure=_CURE_UNREADABLE) from error
+
+    return opened
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that cannot be listed would otherwise be a folder without evidence."""
+    raise BadInput(f"{error.filename}: cannot be read: {error.strerror}", cure=_CURE_UNREADABLE) from error
 
 
 class _Meter:

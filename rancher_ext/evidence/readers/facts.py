@@ -19,7 +19,7 @@ from rancher_ext.evidence.readers.objects import read_objects
 from rancher_ext.evidence.readers.reading import Reading
 from rancher_ext.evidence.readers.tables import read_conditions, read_events, read_nodes, read_pods
 
-_Fact = TypeVar("_Fact")
+_Fact = TypeVar("_Fact", ConditionFact, EventFact)
 
 # A listing longer than this is a log that somebody renamed.
 LISTING_BYTES = 32 << 20
@@ -84,11 +84,10 @@ def _read(bundle: Bundle, path: str, origin: Origin, collected_at: datetime | No
 
 
 def _once(found: Iterable[_Fact], key: Callable[[_Fact], object]) -> tuple[_Fact, ...]:
-    """What stands in a listing and in an object counts once."""
-    kept: dict[object, _Fact] = {}
-    for fact in found:
-        kept.setdefault(key(fact), fact)
-    return tuple(kept.values())
+    """A row that repeats an object of the bundle is left out. Rows that repeat each other happened as often as they stand there."""
+    facts = list(found)
+    objects = {key(fact) for fact in facts if origin_of(fact.at.source).kind is OriginKind.OBJECT}
+    return tuple(f for f in facts if origin_of(f.at.source).kind is OriginKind.OBJECT or key(f) not in objects)
 
 
 def _condition_key(fact: ConditionFact) -> object:

@@ -217,3 +217,13 @@ def test_a_broken_manifest_is_as_none(tmp_path):
 def test_a_bundle_cannot_be_written_outside_its_folder(tmp_path):
     with pytest.raises(BadInput, match="leads out"):
         write_folder(Bundle.of({"../x": "y"}), tmp_path / "f")
+
+
+def test_a_file_that_cannot_be_opened_any_more_is_named(tmp_path):
+    (tmp_path / "events.txt").write_text("e")
+    (tmp_path / "nodes.txt").write_text("n")
+    bundle = open_bundle(tmp_path)
+    (tmp_path / "events.txt").unlink()
+
+    with pytest.raises(BadInput, match=r"events\.txt: cannot be read: No such file"):
+        bundle["events.txt"].read_bytes()

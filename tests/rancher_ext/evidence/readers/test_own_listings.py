@@ -98,3 +98,9 @@ def test_both_together_count_once():
     assert (len(facts.nodes), len(facts.pods), len(facts.events), len(facts.conditions)) == (1, 1, 1, 2)
     assert facts.nodes[0].complete
     assert facts.pods[0].complete
+
+
+def test_rows_that_repeat_each_other_happened_more_than_once():
+    row = "2m   Normal   Killing   pod/kube-flannel-ds-7c6wq   Stopping container kube-flannel\n"
+
+    assert len(read_facts(Bundle.of({"events.txt": row * 4})).events) == 4

@@ -1,0 +1,1 @@
+"""What was collected about one cluster, and what it says."""

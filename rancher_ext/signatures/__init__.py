@@ -1,0 +1,1 @@
+"""Known failures as data: what they look like, and which of them a bundle of evidence shows."""
