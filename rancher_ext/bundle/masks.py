@@ -65,6 +65,9 @@ def problem_with_rule(pattern: str) -> str | None:
         return "it matches the empty string"
     return None
 
+# As flags these take the path of a file. Every start of client-go without one says `Neither --kubeconfig nor --master was specified`.
+_PATH_FLAGS = ("kubeconfig",)
+
 
 class TextMask:
     """Masks text and remembers what it did. `key` is secret and used for one bundle only."""
@@ -156,6 +159,8 @@ class TextMask:
             if MASKED in value or value.lower() in NOT_SECRET or _BLOCK_SCALAR.match(value):
                 return bytes(match[0])
             if program is self._keyed and _is_prose(match, value):
+                return bytes(match[0])
+            if program is self._flag and plain_key(match[b"key"].decode("latin-1")).endswith(_PATH_FLAGS):
                 return bytes(match[0])
             self.counts["key", place] += 1
             return self._replaced(match, group, "value", value)

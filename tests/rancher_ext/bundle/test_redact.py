@@ -281,3 +281,17 @@ def test_a_rule_without_group_masks_all_of_it():
     redactor = Redactor(RedactionRules((Rule("site", "site", r"site-[0-9]+"),), ()), b"k" * 32)
 
     assert redactor.text("in site-42 now").startswith("in <masked:site:")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "W1123 client_config.go:618] Neither --kubeconfig nor --master was specified.  Using the inClusterConfig.",
+        "kube-proxy --kubeconfig /var/lib/rancher/rke2/agent/kubeproxy.kubeconfig --proxy-mode iptables",
+    ],
+)
+def test_the_path_of_a_kubeconfig_is_no_secret(line):
+    """
+    The flag names a file; what the file holds is masked where the file itself is shown.
+    """
+    assert a_redactor().text(line) == line
