@@ -10,6 +10,7 @@ What follows from its ways (each was tried):
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ Json = Mapping[str, Any]
 _NOTHING = "nothing"
 # A step that is on its way when the process stops has this long to end; what it does is safe to repeat in any case.
 STEP_ENDS_WITHIN = 60.0
+WAKE_WITHIN = 10.0
 
 _RUNNING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 
@@ -57,6 +59,7 @@ class _Door:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside = 0
+        self.waiting = 0
         self.closed = False
 
     @contextmanager
@@ -70,6 +73,17 @@ class _Door:
             with self._changed:
                 self._inside -= 1
                 self._changed.notify_all()
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        with self._changed:
+            self.check()
+            self.waiting += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.waiting -= 1
 
     def check(self) -> None:
         if self.closed:
@@ -130,13 +144,13 @@ class Flow:
 
         As a message that never comes, because the library's own sleep could not be ended when the process stops.
         """
-        self._door.check()
-        DBOS.recv(_NOTHING, timeout_seconds=self._clock.real_seconds(duration))
+        with self._door.wait():
+            DBOS.recv(_NOTHING, timeout_seconds=self._clock.real_seconds(duration))
 
     def receive(self, topic: str, within: timedelta) -> Json | None:
         """The next message, or None when none came in time."""
-        self._door.check()
-        message = DBOS.recv(topic, timeout_seconds=self._clock.real_seconds(within))
+        with self._door.wait():
+            message = DBOS.recv(topic, timeout_seconds=self._clock.real_seconds(within))
         return message if isinstance(message, Mapping) else None
 
 
@@ -218,9 +232,12 @@ class Engine:
     def close(self) -> None:
         """Stop. Running workflows stay as they are in the database and go on at the next launch."""
         self._door.close(STEP_ENDS_WITHIN)
-        if self._messages is not None:
+        deadline = time.monotonic() + WAKE_WITHIN
+        # Again and again: a thread may be on its way from the door to its waiting place.
+        while self._messages is not None and self._door.waiting and time.monotonic() < deadline:
             for _, _, signal in self._messages.snapshot():
                 signal.set()
+            time.sleep(0.02)
         DBOS.destroy(destroy_registry=True)
 
 
