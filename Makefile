@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock score bench clean
+.PHONY: help demo test check format docs lock score bench clean
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 — /p' $(MAKEFILE_LIST)
@@ -30,6 +30,7 @@ check: $(STAMP)   ## format, lint, strict types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
 
 format: $(STAMP)  ## put the code into its format
 	$(BIN)/ruff format .
@@ -42,6 +43,9 @@ score: $(STAMP)   ## how well the catalogue names causes, over labelled cases
 
 bench: $(STAMP)   ## a sweep over 500 simulated clusters: seconds, requests, memory
 	$(BIN)/python -m tests.bench.sweep
+
+docs: $(STAMP)    ## renew what in the documentation follows from the code
+	$(BIN)/python docs/generate.py
 
 lock: $(STAMP)    ## renew requirements.lock, with hashes and without index addresses
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

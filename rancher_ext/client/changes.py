@@ -4,6 +4,7 @@ Every write reads first, is bound to the version that was read, and reads back w
 keys silently. A conflict is answered by reading again and checking the same expectation again, never by writing harder.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,28 +30,53 @@ class Place:
         return f"{self.resource.plural}.{self.resource.group} {where} {'.'.join(self.path)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Value:
-    """A field's value, or its absence: in Kubernetes an absent key and null are not the same wish."""
+    """A field's value, or its absence: in Kubernetes an absent key and null are not the same wish.
+
+    Of an absent field it is also noted how much of the way to it was missing, so that an undo can take the mappings away
+    again that the write had to make: `missing_from` is the index of the first key of the path that was absent (or null:
+    `was_null`), None when not known. Two absences are equal whatever is known of the way.
+    """
 
     present: bool
     value: Any = None
+    missing_from: int | None = None
+    was_null: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        # By JSON's types: Python takes True for 1, and Kubernetes does not.
+        if not isinstance(other, Value) or self.present != other.present:
+            return False
+        return not self.present or json.dumps(self.value, sort_keys=True) == json.dumps(other.value, sort_keys=True)
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.value, sort_keys=True) if self.present else None)
 
     @classmethod
     def of(cls, item: Mapping[str, Any], path: Sequence[str]) -> "Value":
         current: Any = item
-        for key in path:
+        for depth, key in enumerate(path):
+            if current is None:
+                return cls(present=False, missing_from=depth - 1, was_null=True)
             if not isinstance(current, Mapping) or key not in current:
-                return cls(present=False)
+                return cls(present=False, missing_from=depth)
             current = current[key]
         return cls(present=True, value=current)
 
     def to_json(self) -> dict[str, Any]:
-        return {"present": True, "value": self.value} if self.present else {"present": False}
+        if self.present:
+            return {"present": True, "value": self.value}
+        return {"present": False, "missing_from": self.missing_from, "was_null": self.was_null}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Value":
-        return cls(present=bool(raw["present"]), value=raw.get("value"))
+        return cls(
+            present=bool(raw["present"]),
+            value=raw.get("value"),
+            missing_from=raw.get("missing_from"),
+            was_null=bool(raw.get("was_null")),
+        )
 
 
 ABSENT = Value(present=False)
@@ -109,7 +135,7 @@ def set_field(
         operations = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-            *_operations(item, place.path, wanted),
+            *_operations(item, place, wanted),
         ]
         try:
             stored = api.json_patch(place.resource, place.name, place.namespace, operations, dry_run=dry_run)
@@ -133,19 +159,41 @@ def set_field(
     raise conflict
 
 
-def _operations(item: Mapping[str, Any], path: Sequence[str], wanted: Value) -> list[dict[str, Any]]:
-    """JSON Patch that sets the field, creating the mappings on the way that are missing."""
+def _operations(item: Mapping[str, Any], place: Place, wanted: Value) -> list[dict[str, Any]]:
+    """JSON Patch that sets the field, creating the mappings on the way that are missing, or takes it away with those."""
+    path = place.path
     if not wanted.present:
-        return [{"op": "remove", "path": _pointer(path)}]
+        return [_removal(item, path, wanted)]
     current: Any = item
     for depth, key in enumerate(path[:-1]):
-        if not isinstance(current, Mapping) or not isinstance(current.get(key), Mapping):
+        inside = current.get(key)
+        if inside is None:
             nested: Any = wanted.value
             for inner in reversed(path[depth + 1 :]):
                 nested = {inner: nested}
             return [{"op": "add", "path": _pointer(path[: depth + 1]), "value": nested}]
-        current = current[key]
+        if not isinstance(inside, Mapping):
+            raise Invalid(
+                f"{place}: {'.'.join(path[: depth + 1])} is {inside!r}, which cannot hold {path[depth + 1]!r}",
+                cure="Look at this object: Drover does not replace what it does not understand.",
+            )
+        current = inside
     return [{"op": "add", "path": _pointer(path), "value": wanted.value}]
+
+
+def _removal(item: Mapping[str, Any], path: Sequence[str], wanted: Value) -> dict[str, Any]:
+    """Removes the field and the mappings above it that were missing once, as far as nothing else lives in them by now."""
+    first = len(path) - 1 if wanted.missing_from is None else max(0, min(wanted.missing_from, len(path) - 1))
+    for depth in range(first, len(path) - 1):
+        made = Value.of(item, path[: depth + 1]).value
+        chain = path[depth + 1 :]
+        while chain and isinstance(made, Mapping) and set(made) == {chain[0]}:
+            made, chain = made[chain[0]], chain[1:]
+        if not chain:
+            if depth == first and wanted.was_null:
+                return {"op": "add", "path": _pointer(path[: depth + 1]), "value": None}
+            return {"op": "remove", "path": _pointer(path[: depth + 1])}
+    return {"op": "remove", "path": _pointer(path)}
 
 
 def _pointer(path: Sequence[str]) -> str:

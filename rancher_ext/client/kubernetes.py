@@ -199,19 +199,28 @@ class KubernetesApi:
         for line in self.transport.lines(path, params, idle=idle):
             if not line.strip():
                 continue
-            try:
-                event = json.loads(line)
-                kind, body = str(event["type"]), event["object"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise NotRancher(
-                    f"watch {path}: a line is not a watch event", cure="Look at proxies between Drover and Rancher."
-                ) from error
+            kind, body = _event(line, path)
             if kind == "ERROR":
                 message = str(body.get("message", "")) if isinstance(body, dict) else ""
                 if isinstance(body, dict) and body.get("code") == 410:
                     raise Gone(f"watch {path}: {message}", status=410)
                 raise NotRancher(f"watch {path}: {message or 'an error without text'}")
             yield WatchEvent(kind, body)
+
+
+def _event(line: bytes, path: str) -> tuple[str, Any]:
+    """The kind and the object of a watch's line; the object of an ERROR may be anything."""
+    try:
+        event = json.loads(line)
+        kind, body = str(event["type"]), event["object"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        kind, body = "", None
+    if not kind or (kind != "ERROR" and not isinstance(body, dict)):
+        raise NotRancher(
+            f"watch {path}: a line is not a watch event ({len(line)} bytes)",
+            cure="Look at proxies between Drover and Rancher.",
+        )
+    return kind, body
 
 
 def _is_failed_test(message: str) -> bool:

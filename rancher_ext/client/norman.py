@@ -28,7 +28,7 @@ class _TransportSession:
         self.verify = True
 
     def get(self, url: str, *, params: Mapping[str, Any] | None = None, **_: object) -> requests.Response:
-        return self._transport.request("GET", url, params=params)
+        return self._checked(self._transport.request("GET", url, params=params))
 
     def post(
         self, url: str, *, data: str | None = None, params: Mapping[str, Any] | None = None, **_: object
@@ -42,7 +42,14 @@ class _TransportSession:
         return self._send("DELETE", url, None, None)
 
     def _send(self, method: str, url: str, data: str | None, params: Mapping[str, Any] | None) -> requests.Response:
-        return self._transport.request(method, url, params=params, body=json.loads(data) if data else None)
+        body = json.loads(data) if data else None
+        return self._checked(self._transport.request(method, url, params=params, body=body))
+
+    def _checked(self, response: requests.Response) -> requests.Response:
+        """The client parses what it gets without looking; an HTML page or half an answer is refused here."""
+        if response.content:
+            self._transport.json_of(response)
+        return response
 
 
 class _Client(rancher.Client):  # type: ignore[misc]

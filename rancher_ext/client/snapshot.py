@@ -29,8 +29,9 @@ from rancher_ext.client.kubernetes import (
 )
 from rancher_ext.client.norman import Norman
 from rancher_ext.client.transport import Transport
-from rancher_ext.errors import ClusterUnavailable, Forbidden, NotFound, RancherError
+from rancher_ext.errors import NotFound, RancherError
 from rancher_ext.fleet.cluster import ClusterKey, Distribution, Management
+from rancher_ext.fleet.cni import cni_of_daemonset
 from rancher_ext.fleet.parse import ClusterObjects, cluster_identity, cluster_snapshot, mapping, text
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.fleet.versions import Version
@@ -38,6 +39,8 @@ from rancher_ext.fleet.versions import Version
 _NAME_LABEL = "cluster.x-k8s.io/cluster-name"
 _PLAN_NAME_LABEL = "rke.cattle.io/cluster-name"
 _PLAN_TYPE = "type=rke.cattle.io/machine-plan"
+# Where Rancher's distributions run their network; flannel's and calico's own manifests make namespaces of their own.
+_CNI_NAMESPACES = ("kube-system", "kube-flannel", "calico-system")
 # Shorter than the general limit: a sweep must not wait 70 s for one cluster that Rancher has just lost.
 DOWNSTREAM_TIMEOUT = 45.0
 # Rancher's proxy holds one tunnel per cluster; eight readers keep it busy without crowding it.
@@ -183,11 +186,20 @@ class FleetReader:
             downstream = KubernetesApi(self._transport, snapshot.identity.id)
             try:
                 nodes = downstream.list(NODES, timeout=DOWNSTREAM_TIMEOUT).items
-                daemonsets = downstream.list(DAEMON_SETS, "kube-system", timeout=DOWNSTREAM_TIMEOUT).items
+                daemonsets = self._daemonsets(downstream, snapshot)
             except RancherError:
                 nodes = nodes or None
         closer = replace(objects, plans=plans, downstream_nodes=nodes, daemonsets=daemonsets)
         return cluster_snapshot(self.rancher, closer, snapshot.rancher, snapshot.taken_at)
+
+    def _daemonsets(self, downstream: KubernetesApi, snapshot: ClusterSnapshot) -> list[dict[str, Any]]:
+        """Those of kube-system; of an imported cluster also those of the namespaces that upstream manifests use."""
+        found: list[dict[str, Any]] = []
+        for namespace in _CNI_NAMESPACES if snapshot.management is Management.IMPORTED else _CNI_NAMESPACES[:1]:
+            found += downstream.list(DAEMON_SETS, namespace, timeout=DOWNSTREAM_TIMEOUT).items
+            if any(cni_of_daemonset(_place(item)[1]) for item in found):
+                break
+        return found
 
     def _plans(self, objects: ClusterObjects, snapshot: ClusterSnapshot) -> list[dict[str, Any]] | None:
         if (
@@ -199,7 +211,7 @@ class FleetReader:
         namespace, name = _place(objects.provisioning)
         try:
             return self._local.list(SECRETS, namespace, labels=f"{_PLAN_NAME_LABEL}={name}", fields=_PLAN_TYPE).items
-        except (Forbidden, NotFound, ClusterUnavailable):
+        except RancherError:
             return None
 
 

@@ -6,6 +6,7 @@ the URL, what was seen and what to do; bodies are quoted briefly and never with 
 """
 
 import json
+import math
 import random
 import re
 import socket
@@ -41,7 +42,10 @@ USER_AGENT = "drover/0.1"  # anything that does not look like a browser: Rancher
 CONNECT_TIMEOUT = 10.0
 # Rancher answers "disconnected" for a downstream cluster after up to 40 s (four waits of 5 s with jitter, twice).
 READ_TIMEOUT = 70.0
+# The largest answer that is taken: a full page of 500 machine-plan secrets of 1 MiB each just fits. Errors are quoted briefly.
 MAX_BODY = 512 * 1024 * 1024
+MAX_ERROR_BODY = 64 * 1024
+_CHUNK = 256 * 1024
 
 _RETRY_STATUS = frozenset({429, 502, 503, 504})
 _SECRET = re.compile(r"(token-[a-z0-9]+:)[A-Za-z0-9]+|(Bearer\s+)\S+|(ext/token-[a-z0-9]+:)\S+")
@@ -51,8 +55,8 @@ _UNAVAILABLE = (
     "lost connection to cluster",
     "cluster not found",
     "cluster not provisioned",
+    "waiting for service account token secret to be populated",
 )
-_UNAVAILABLE_WAIT = "waiting for service account token secret to be populated"
 
 
 @dataclass
@@ -131,6 +135,7 @@ class Transport:
         self._retry = retry or RetryPolicy()
         self._timeout = timeout
         self._sleep = sleep
+        self._max_body = MAX_BODY
         self._local = threading.local()
 
     def get_json(
@@ -158,7 +163,7 @@ class Transport:
 
         `path` may be an absolute link that Rancher gave: only its path is used, so a foreign host never sees the token.
         """
-        target = self._target(path)
+        target = target_of(path)
         data = None if body is None else json.dumps(body).encode()
         reading = method in {"GET", "HEAD"}
         attempt = 0
@@ -192,7 +197,7 @@ class Transport:
         try:
             yield from response.iter_lines(chunk_size=64 * 1024)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._lost(error, f"GET {self._target(path)}") from error
+            raise self._lost(error, f"GET {target_of(path)}") from error
         finally:
             response.close()
 
@@ -201,7 +206,7 @@ class Transport:
         where = f"{response.request.method} {urlsplit(response.url).path}"
         try:
             value = json.loads(response.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             start = response.content[:200].decode("utf-8", errors="replace").strip()
             if start[:1] == "<":
                 raise NotRancher(
@@ -237,6 +242,11 @@ class Transport:
         headers = {"Accept": accept, "User-Agent": USER_AGENT}
         token = self._token()
         if token:
+            if not (token.isascii() and token.isprintable()) or " " in token:
+                raise Unauthorized(
+                    "the Rancher token holds a character that no token has (a line break, a space, or one that is not ASCII)",
+                    cure="Put the token alone, as one line, into DROVER_RANCHER_TOKEN or DROVER_RANCHER_TOKEN_FILE.",
+                )
             headers["Authorization"] = f"Bearer {token}"
         if data is not None:
             headers["Content-Type"] = content_type
@@ -252,8 +262,10 @@ class Transport:
                 timeout=(self._timeout[0], timeout or self._timeout[1]),
                 verify=self._verify,
                 allow_redirects=False,
-                stream=stream,
+                stream=True,
             )
+            if not stream or response.status_code >= 300:
+                self._read(response, what)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
             raise self._lost(error, what) from error
         if 300 <= response.status_code < 400:
@@ -262,28 +274,48 @@ class Transport:
                 cure="Set DROVER_RANCHER_URL to the final https address of Rancher.",
                 status=response.status_code,
             )
-        if not stream:
-            self.counters.add(bytes_=len(response.content))
         return response
+
+    def _read(self, response: requests.Response, what: str) -> None:
+        """The whole body, at most as much as we are willing to hold. Of an error only the beginning is of use."""
+        limit = self._max_body if response.status_code < 300 else MAX_ERROR_BODY
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > limit:
+                response.close()
+                if response.status_code < 300:
+                    raise NotRancher(
+                        f"{what}: the answer of {self.url} is larger than {limit // 1024} KiB and was not read to its end",
+                        cure="Ask for less at once, or look at what grows so large in this cluster.",
+                        status=response.status_code,
+                    )
+                break
+        # Keeps `response.content` as everybody knows it; requests offers no public way to fill it.
+        response._content = bytes(body[:limit])  # noqa: SLF001
+        self.counters.add(bytes_=len(body))
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
+            # Without any `auth`, requests puts a login from ~/.netrc over our Authorization header.
+            session.auth = _keep_header
             session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=4))
             session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=4))
             self._local.session = session
         return session
 
-    def _target(self, path: str) -> str:
-        if path.startswith(("http://", "https://")):
-            parts = urlsplit(path)
-            return parts.path + (f"?{parts.query}" if parts.query else "")
-        return path
-
     def _lost(self, error: BaseException, what: str) -> RancherError:
         """No answer: say why, and whether the request may have reached Rancher."""
-        if isinstance(error, requests.exceptions.SSLError) or _cause(error, ssl.SSLError):
+        if isinstance(self._verify, str) and not Path(self._verify).is_file():
+            return CertificateRefused(
+                f"{what}: there is no file {self._verify} with the CA to trust",
+                cure="Point DROVER_RANCHER_CA_FILE to a readable PEM file.",
+            )
+        tls = isinstance(error, requests.exceptions.SSLError) or _cause(error, ssl.SSLError)
+        # A TLS connection cut in the middle is a lost connection like any other, no matter of certificates.
+        if tls and not _cause(error, ssl.SSLEOFError) and not _cause(error, ssl.SSLZeroReturnError):
             return CertificateRefused(
                 f"{what}: TLS with {self.url} failed: {_tls_reason(error)}", cure=_tls_cure(error)
             )
@@ -319,7 +351,8 @@ class Transport:
                 "DROVER_RANCHER_TOKEN_FILE. `drover doctor` checks it.",
                 status=status,
             )
-        if any(text in said for text in _UNAVAILABLE) or _UNAVAILABLE_WAIT in said:
+        # Refusals and conflicts may quote such words, too; they stay what they are.
+        if (status >= 500 or status == 404) and any(text in said for text in _UNAVAILABLE):
             return ClusterUnavailable(
                 seen,
                 cure="Rancher has no connection to this cluster; evidence comes from Rancher's side alone.",
@@ -358,6 +391,18 @@ class Transport:
         return Invalid(seen, cure="Rancher does not accept this request; its answer names the field.", status=status)
 
 
+def target_of(path: str) -> str:
+    """Path and query of a path or an absolute link: whatever host a link names, the token goes to our own server alone."""
+    if path.startswith(("http://", "https://")):
+        parts = urlsplit(path)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _keep_header(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
 def _may_repeat(error: RancherError, *, reading: bool) -> bool:
     if isinstance(error, TooManyRequests):
         return True
@@ -391,9 +436,10 @@ def _clip(text: str, length: int) -> str:
 
 def _retry_after(response: requests.Response) -> float | None:
     try:
-        return float(response.headers.get("Retry-After", ""))
+        seconds = float(response.headers.get("Retry-After", ""))
     except ValueError:
         return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
@@ -420,7 +466,8 @@ def _network_reason(error: BaseException) -> str:
         return "its host name does not resolve"
     if _cause(error, ConnectionRefusedError):
         return "the connection was refused"
-    if _cause(error, ConnectionResetError) or _cause(error, urllib3.exceptions.ProtocolError):
+    cut = (ConnectionResetError, BrokenPipeError, urllib3.exceptions.ProtocolError, ssl.SSLEOFError)
+    if any(_cause(error, kind) for kind in cut):
         return "the connection was closed before the answer was complete"
     return _clip(str(error), 160)
 

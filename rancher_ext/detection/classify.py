@@ -20,12 +20,21 @@ from rancher_ext.fleet.cni import Cni
 from rancher_ext.fleet.node import Machine
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 
-# The system-agent polls every 5 s and writes probe results; ten minutes of silence is a node that is off or cut off.
-AGENT_SILENCE = timedelta(minutes=10)
+# The system-agent writes a secret only when something in it changed. Where a plan has a periodic instruction, that is every
+# ten minutes; after fifteen minutes of silence a node may be off or cut off.
+AGENT_SILENCE = timedelta(minutes=15)
+# A node that reported this long after the cluster agent went away outlived it. Below, both may have gone together: Rancher
+# notices a lost tunnel within about a minute.
+OUTLIVED = timedelta(minutes=1)
 
 _PROBES = re.compile(r"waiting for probes: (?P<probes>[a-z, -]+)")
 _DURATION = re.compile(r"^(?P<count>\d{1,5})(?P<unit>[smhd])$")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Snapshot, restore and the like stop the servers on purpose and take their time; their texts name no machine to wait for.
+_OPERATION = re.compile(
+    r"etcd (?:snapshot|restore|create state|machines|nodes)|shutting down cluster|cluster shutdown|stop(?:ping)? rke2|stop(?:ping)? k3s"
+    r"|certificate rotation|encryption key|uninitializing rkecontrolplane|Restoration from etcd|operation .+ failed|unpausing"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ def classify(snapshot: ClusterSnapshot, memory: Progress | None, limits: Limits,
         return OutOfScope(outside)
     if is_well(snapshot):
         return Healthy()
-    if snapshot.paused:
+    if snapshot.paused or "is paused" in snapshot.planner:
         return Unknown("its reconciliation is paused in Rancher")
     waiting = waiting_for(snapshot)
     if snapshot.management is Management.IMPORTED and snapshot.connected is not True:
@@ -89,7 +98,9 @@ def is_well(snapshot: ClusterSnapshot) -> bool:
     if snapshot.management is Management.PROVISIONED and (snapshot.connected is None or snapshot.updated is not True):
         return False
     workload = snapshot.workload
-    return all(node.ready for node in snapshot.nodes) and (workload is None or workload.ready >= workload.desired)
+    # While a DaemonSet is rolled out, some of its pods are down by design; their nodes stay Ready.
+    pods_up = workload is None or workload.ready >= workload.desired or workload.rolling
+    return pods_up and all(node.ready for node in snapshot.nodes)
 
 
 def waiting_for(snapshot: ClusterSnapshot) -> Waiting:
@@ -100,19 +111,27 @@ def waiting_for(snapshot: ClusterSnapshot) -> Waiting:
 
 
 def _planner_waiting(snapshot: ClusterSnapshot) -> Waiting:
-    """RKE2 and K3s. The cluster's message loses its detail when several machines wait; each machine keeps its own."""
+    """RKE2 and K3s. The cluster's message loses its detail when several machines wait; each machine keeps its own.
+
+    The message names what blocks the planner, so it decides where it says enough: a worker that the cloud refuses to make
+    does not explain a control plane that waits for its agent.
+    """
+    k3s = snapshot.distribution is Distribution.K3S
     details = [
         (machine, condition.message)
         for machine in snapshot.machines
         if (condition := machine.condition("Reconciled")) and condition.status is not True and condition.message
     ]
     reason = snapshot.planner or next((message for _, message in details), "")
-    stages = {_stage_of(message) for message in [snapshot.planner, *(message for _, message in details)] if message}
-    stages.discard(None)
-    for stage in (Stage.MACHINES, Stage.PLAN, Stage.CONTROL_PLANE, Stage.KUBELET, Stage.AGENT):
-        # Waiting for an earlier stage explains the later ones: machines behind the first wait for it anyway.
-        if stage in stages:
-            return Waiting(stage, reason, _names(snapshot.machines, details, stage))
+    stage = _stage_of(snapshot.planner, k3s=k3s)
+    if stage is None and _OPERATION.search(snapshot.planner):
+        return Waiting(Stage.OTHER, reason)
+    if stage is None:
+        servers = [(machine, message) for machine, message in details if machine.roles & {"controlplane", "etcd"}]
+        stage = _earliest(servers, k3s=k3s) or _earliest(details, k3s=k3s)
+    if stage is not None:
+        named = tuple(machine.name for machine, message in details if _stage_of(message, k3s=k3s) is stage)
+        return Waiting(stage, reason, named or tuple(machine.name for machine in snapshot.machines))
     if snapshot.connected is False:
         return Waiting(
             Stage.AGENT, reason or "Cluster agent is not connected", tuple(m.name for m in snapshot.machines)
@@ -120,16 +139,31 @@ def _planner_waiting(snapshot: ClusterSnapshot) -> Waiting:
     return _nodes_waiting(snapshot, reason)
 
 
-def _stage_of(message: str) -> Stage | None:
+def _earliest(details: list[tuple[Machine, str]], *, k3s: bool) -> Stage | None:
+    """Waiting for an earlier stage explains the later ones: machines behind the first wait for it anyway."""
+    stages = {_stage_of(message, k3s=k3s) for _, message in details}
+    order = (Stage.MACHINES, Stage.PLAN, Stage.CONTROL_PLANE, Stage.KUBELET, Stage.AGENT)
+    return next((stage for stage in order if stage in stages), None)
+
+
+def _stage_of(message: str, *, k3s: bool = False) -> Stage | None:
     if "waiting for cluster agent to connect" in message:
         return Stage.AGENT
     probes = _PROBES.search(message)
     if probes:
         failing = {name.strip() for name in probes["probes"].split(",")}
-        return Stage.KUBELET if failing == {"kubelet"} else Stage.CONTROL_PLANE
+        # Flannel lives inside the k3s process and ends it when it fails, and with it every probe. A calico probe on a cluster
+        # with canal or flannel is one that Rancher made from an empty `cni` and that never passes.
+        network = k3s or failing <= {"kubelet", "calico"}
+        return Stage.KUBELET if network else Stage.CONTROL_PLANE
     if any(
         text in message
-        for text in ("waiting for agent to check in", "failure while applying plan", "error applying plan")
+        for text in (
+            "waiting for agent to check in",
+            "failure while applying plan",
+            "error applying plan",
+            "waiting for plan to be applied",
+        )
     ):
         return Stage.PLAN
     if any(
@@ -146,6 +180,8 @@ def _stage_of(message: str) -> Stage | None:
         )
     ):
         return Stage.MACHINES
+    if "no etcd machines exist" in message:
+        return Stage.CONTROL_PLANE
     return None
 
 
@@ -196,11 +232,6 @@ def _unready_for_network(snapshot: ClusterSnapshot) -> tuple[str, ...]:
     return tuple(node.name for node in snapshot.nodes if node.waits_for_network)
 
 
-def _names(machines: tuple[Machine, ...], details: list[tuple[Machine, str]], stage: Stage) -> tuple[str, ...]:
-    named = tuple(machine.name for machine, message in details if _stage_of(message) is stage)
-    return named or tuple(machine.name for machine in machines)
-
-
 def _no_progress_since(snapshot: ClusterSnapshot, memory: Progress | None, limits: Limits) -> datetime:
     """The later of the last advance and the beginning of this illness."""
     if memory is None:
@@ -211,23 +242,30 @@ def _no_progress_since(snapshot: ClusterSnapshot, memory: Progress | None, limit
 def no_progress_limit(snapshot: ClusterSnapshot, limits: Limits) -> timedelta:
     """The cluster's own limit from its label, else the general one. An unreadable label is as if it were not there."""
     match = _DURATION.match(snapshot.labels.get(limits.limit_label, ""))
-    if match is None:
+    if match is None or int(match["count"]) == 0:
         return limits.no_progress
     return timedelta(seconds=int(match["count"]) * _UNITS[match["unit"]])
 
 
 def _nodes_are_silent(snapshot: ClusterSnapshot, now: datetime) -> bool:
-    """A cluster that was up and lost its agent: do its nodes still talk to Rancher? If not, it is off or cut off.
+    """A cluster that was up and lost its agent: do its nodes still talk? If not, it is off or cut off.
 
-    The system-agent on RKE2 and K3s nodes needs no CNI. Where its secrets cannot be read this stays unanswered, and a
-    running upgrade is then the only reason to suspect the network.
+    RKE2 and K3s: the system-agent needs no CNI. It has spoken when it wrote lately, or once the cluster agent was already
+    gone; without any change on its node it has nothing to write. Where its secrets cannot be read this stays unanswered, and
+    a running upgrade is then the only reason to suspect the network.
+
+    RKE1: Rancher reaches the API through the tunnels of the nodes, which need no CNI either.
     """
-    if not snapshot.initialized or snapshot.connected is not False or snapshot.distribution is Distribution.RKE1:
+    if not snapshot.initialized or snapshot.connected is not False:
         return False
+    if snapshot.distribution is Distribution.RKE1:
+        provisioned = snapshot.condition("Provisioned")
+        return bool(provisioned and provisioned.status) and snapshot.api_reached is not True
     seen = [machine.plan.last_seen for machine in snapshot.machines if machine.plan and machine.plan.last_seen]
-    if seen:
-        return max(seen) < now - AGENT_SILENCE
-    return not snapshot.planner
+    if not seen:
+        return not snapshot.planner
+    outlived = snapshot.connected_since is not None and max(seen) > snapshot.connected_since + OUTLIVED
+    return not outlived and max(seen) < now - AGENT_SILENCE
 
 
 def _since_text(snapshot: ClusterSnapshot, now: datetime) -> str:
@@ -241,7 +279,8 @@ def _since_text(snapshot: ClusterSnapshot, now: datetime) -> str:
 
 def assess(snapshot: ClusterSnapshot, memory: Progress | None, limits: Limits) -> tuple[Progress, Verdict]:
     """Memory and verdict after this snapshot: what every listener and sweep does with a fresh look at a cluster."""
-    progress = advance(memory, snapshot, limits, well=is_well(snapshot))
+    suspected = not is_well(snapshot) and waiting_for(snapshot).stage.can_be_network
+    progress = advance(memory, snapshot, limits, well=not suspected)
     return progress, classify(snapshot, progress, limits, snapshot.taken_at)
 
 

@@ -11,7 +11,7 @@ class Stage(StrEnum):
     MACHINES = "machines"  # no machine, or the infrastructure is not ready
     PLAN = "plan"  # a machine did not check in or its plan fails
     CONTROL_PLANE = "control-plane"  # etcd, the API server or another probe is not healthy
-    KUBELET = "kubelet"  # the only probe that fails is the kubelet's
+    KUBELET = "kubelet"  # the only probe that fails is the kubelet's (K3s: any, as flannel takes its process down)
     ADDON = "addon"  # RKE1's network add-on job does not finish
     AGENT = "agent"  # everything on the nodes is healthy, the cluster agent does not connect
     API = "api"  # RKE1: the API cannot be reached or is not ready

@@ -66,10 +66,11 @@ def cluster_snapshot(
     planner = _planner_message(identity.distribution, conditions, control_plane, provisioning)
     by_name = {condition.type: condition for condition in conditions}
     rke1 = identity.distribution is Distribution.RKE1
+    plans = _plans_by_machine(objects.plans)
     machines = (
         tuple(_rke1_machine(node) for node in objects.nodes)
         if rke1
-        else tuple(_capi_machine(machine, objects.plans) for machine in objects.machines)
+        else tuple(_capi_machine(machine, plans) for machine in objects.machines)
     )
     if objects.downstream_nodes is not None:
         nodes = tuple(kubernetes_node(node) for node in objects.downstream_nodes)
@@ -91,7 +92,7 @@ def cluster_snapshot(
         ready=by_name["Ready"].status if "Ready" in by_name else None,
         updated=by_name["Updated"].status if "Updated" in by_name else None,
         initialized=_initialized(identity.distribution, control_plane, status, by_name),
-        deleting=bool(metadata.get("deletionTimestamp") or mapping(provisioning, "metadata").get("deletionTimestamp")),
+        deleting=_deleting(management, provisioning),
         paused="cluster.x-k8s.io/paused" in mapping(control_plane, "metadata", "annotations"),
         planner=planner,
         conditions=conditions,
@@ -106,6 +107,7 @@ def cluster_snapshot(
         },
         annotations=_strings(mapping(metadata, "annotations")),
         plans_readable=objects.plans is not None,
+        api_reached=True if objects.downstream_nodes is not None else None,
     )
 
 
@@ -177,7 +179,8 @@ def cluster_cni(
 ) -> tuple[Cni, CniSource]:
     """From the specification; where it is silent, from the workloads that run; then from the distribution's default.
 
-    Unset means calico for Rancher-made RKE2, canal for RKE1, the embedded flannel for K3s.
+    Unset means calico for Rancher-made RKE2 (which an explicit empty value does not), canal for RKE1, the embedded flannel
+    for K3s.
     """
     if identity.distribution is Distribution.RKE1 and identity.management is Management.PROVISIONED:
         plugin = mapping(management, "spec", "rancherKubernetesEngineConfig", "network").get("plugin")
@@ -190,6 +193,9 @@ def cluster_cni(
         named = cni_named(config.get("cni"))
         if named is not Cni.UNKNOWN:
             return named, CniSource.SPEC
+        if config.get("cni") == "" and identity.distribution is Distribution.RKE2:
+            # An empty value never arrives at the node, which then takes RKE2's own default.
+            return Cni.CANAL, CniSource.DEFAULT
     for daemonset in daemonsets or ():
         running = cni_of_daemonset(text(mapping(daemonset, "metadata").get("name")))
         if running:
@@ -206,7 +212,7 @@ def _effective_config(rke_config: Json) -> dict[str, Any]:
     config = dict(mapping(rke_config, "machineGlobalConfig"))
     selectors = rke_config.get("machineSelectorConfig")
     for entry in selectors if isinstance(selectors, list) else ():
-        if isinstance(entry, Mapping) and not entry.get("machineLabelSelector"):
+        if isinstance(entry, Mapping) and not any(mapping(entry, "machineLabelSelector").values()):
             config.update(mapping(entry, "config"))
     return config
 
@@ -243,6 +249,15 @@ def _initialized(
     return not control_plane and bool(text(mapping(status, "version").get("gitVersion")))
 
 
+def _deleting(management: Json, provisioning: Json) -> bool:
+    """A deletion time, or Rancher's `Removed` condition while it is at it; both objects may still carry neither of one kind."""
+    for item in (management, provisioning):
+        removed = [each for each in _conditions(mapping(item, "status").get("conditions")) if each.type == "Removed"]
+        if mapping(item, "metadata").get("deletionTimestamp") or any(each.status is None for each in removed):
+            return True
+    return False
+
+
 def _rke1_machine(node: Json) -> Machine:
     spec, status, metadata = mapping(node, "spec"), mapping(node, "status"), mapping(node, "metadata")
     conditions = _conditions(status.get("conditions"))
@@ -260,17 +275,23 @@ def _rke1_machine(node: Json) -> Machine:
     )
 
 
-def _capi_machine(machine: Json, plans: Sequence[Json] | None) -> Machine:
+def _plans_by_machine(plans: Sequence[Json] | None) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for plan in plans or ():
+        name = text(mapping(plan, "metadata", "labels").get("rke.cattle.io/machine-name"))
+        if name:
+            found.setdefault(name, plan)
+    return found
+
+
+def _capi_machine(machine: Json, plans: Mapping[str, Json]) -> Machine:
     spec, status, metadata = mapping(machine, "spec"), mapping(machine, "status"), mapping(machine, "metadata")
     labels = mapping(metadata, "labels")
     # Cluster API v1beta2 (Rancher 2.14) keeps the familiar list under `deprecated`.
     conditions = _conditions(mapping(status, "deprecated", "v1beta1").get("conditions") or status.get("conditions"))
     name = text(metadata.get("name"))
     infrastructure = next((condition for condition in conditions if condition.type == "InfrastructureReady"), None)
-    plan = next(
-        (plan for plan in plans or () if mapping(plan, "metadata", "labels").get("rke.cattle.io/machine-name") == name),
-        None,
-    )
+    plan = plans.get(name)
     return Machine(
         name=name,
         created=timestamp(metadata.get("creationTimestamp")),
@@ -312,7 +333,7 @@ def machine_plan(secret: Json) -> MachinePlan:
 def _probes(raw: bytes) -> tuple[tuple[str, bool], ...]:
     try:
         statuses = json.loads(raw) if raw else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     if not isinstance(statuses, Mapping):
         return ()
@@ -321,7 +342,13 @@ def _probes(raw: bytes) -> tuple[tuple[str, bool], ...]:
 
 
 def _managed_at(entry: object) -> datetime | None:
-    return timestamp(entry.get("time")) if isinstance(entry, Mapping) else None
+    """When a writer other than Rancher itself last changed the object.
+
+    Rancher writes plans whether or not anybody is there to read them: all of them when it is upgraded.
+    """
+    if not isinstance(entry, Mapping) or entry.get("manager") == "rancher":
+        return None
+    return timestamp(entry.get("time"))
 
 
 def kubernetes_node(node: Json) -> Node:
@@ -388,6 +415,8 @@ def _workload_status(daemonsets: Sequence[Json] | None) -> WorkloadStatus | None
                 name=name,
                 desired=integer(status.get("desiredNumberScheduled")) or 0,
                 ready=integer(status.get("numberReady")) or 0,
+                # Go leaves out a zero here, so its absence means one only where the controller has written its status.
+                updated=integer(status.get("updatedNumberScheduled", 0)) if status else None,
             )
     return None
 
@@ -432,14 +461,15 @@ def integer(value: object) -> int | None:
 
 
 def timestamp(value: object) -> datetime | None:
-    """An RFC 3339 time in UTC, or None."""
+    """An RFC 3339 time in UTC, or None. Go's zero time (year 1) is none."""
     if not isinstance(value, str) or not value:
         return None
     try:
         when = datetime.fromisoformat(value)
-    except ValueError:
+        when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    return when if when.year > 1 else None
 
 
 def _strings(value: Json) -> dict[str, str]:

@@ -12,12 +12,21 @@ from rancher_ext.fleet.versions import Version
 
 @dataclass(frozen=True)
 class WorkloadStatus:
-    """The CNI DaemonSet as its controller counts it, and since when all its ready pods are ready (None = not known)."""
+    """The CNI DaemonSet as its controller counts it, and since when all its ready pods are ready (None = not known).
+
+    `updated` counts the pods made from the present template; None where the controller did not say.
+    """
 
     name: str
     desired: int
     ready: int
     ready_since: datetime | None = None
+    updated: int | None = None
+
+    @property
+    def rolling(self) -> bool:
+        """A new template is on its way to the nodes."""
+        return self.updated is not None and self.updated < self.desired
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class ClusterSnapshot:
 
     `connected` is Rancher's `Connected` condition: None before the first attempt. `planner` is the message Rancher shows
     (RKEControlPlane Ready for RKE2 and K3s; Waiting, Updated or Provisioned of the management cluster for RKE1).
-    `initialized` tells whether the control plane ever was up.
+    `initialized` tells whether the control plane ever was up. `api_reached` is True when `nodes` come from the cluster's own
+    API, and None when they are Rancher's copies.
     """
 
     identity: ClusterIdentity
@@ -52,6 +62,7 @@ class ClusterSnapshot:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     plans_readable: bool = True
+    api_reached: bool | None = None
 
     @property
     def key(self) -> ClusterKey:

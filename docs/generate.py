@@ -1,0 +1,91 @@
+"""Which parts of the documentation follow from the code? The table of commands in the README, and docs/settings.md.
+
+python docs/generate.py [--check]
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from bot.commands.command import Command
+from bot.commands.gather import commands
+from bot.settings import SECRETS, VARIABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+_BLOCK = re.compile(r"(<!-- commands -->\n).*?(<!-- /commands -->)", re.DOTALL)
+
+_ABOUT = {
+    "RANCHER_URL": "The Rancher server. Several servers: `ranchers` in drover.yaml.",
+    "RANCHER_TOKEN": "An API key of a user with the rights in rancher-rights.md, without a cluster scope. As a file it is read again when it changes.",
+    "RANCHER_CA_FILE": "The CA that signed Rancher's certificate, when it is not a public one.",
+    "GITHUB_API_URL": "GitHub's API, or that of a GitHub Enterprise Server (`https://ghe.example/api/v3`).",
+    "GITHUB_REPOSITORY": "Where the issues live. Without it, incidents stay on the dashboard.",
+    "GITHUB_TOKEN": "A token that may read and write issues.",
+    "GITHUB_APP_ID": "Or a GitHub App instead of a token.",
+    "GITHUB_APP_PRIVATE_KEY": "Its private key, as PEM.",
+    "GITHUB_WEBHOOK_SECRETS": "One or two secrets (two while one is being replaced). Without any, comments are read once a minute.",
+    "HOOK_TOKENS": "Bearer tokens, or HMAC keys, for `/hooks/alertmanager`.",
+    "PAGE_TOKENS": "Bearer tokens for pages and API. Needed on any address but loopback, unless a proxy logs people in.",
+    "TRUSTED_PROXY_HEADER": "The header in which a proxy before Drover names the person it has logged in.",
+    "DATABASE_URL": "Default: a SQLite file under `DROVER_HOME`. PostgreSQL in production.",
+    "HOME": "Database and evidence. Default `~/.local/share/drover`.",
+    "PUBLIC_URL": "How people reach the dashboard; issues link to it.",
+    "EXECUTOR_ID": "Stable and unique per process; default the host name. See upgrading.md.",
+    "POLICY_FILE": "What may run and who must agree. Default: policy.yaml in the configuration folder, else the shipped one.",
+    "SIGNATURE_DIRS": "Folders with signatures of your own, separated by colons.",
+    "PLAYBOOK_DIRS": "Folders with playbooks of your own, separated by colons.",
+    "CONFIG_DIR": "Your configuration folder. Default `~/.config/drover`.",
+    "DRY_RUN": "Plan and show, change nothing.",
+    "LISTEN": "Address of hooks and pages. Default 127.0.0.1:8080.",
+    "LOG_FORMAT": "`text` or `json`.",
+    "CLOCK_SPEED": "For the demo and tests: policy time runs this many times faster.",
+    "CLOCK_ORIGIN": "For the demo and tests: the moment from which it does.",
+}
+
+
+def command_table() -> str:
+    rows = ["| command | does | least role |", "|---|---|---|"]
+    ordered: list[Command] = sorted(commands().values(), key=lambda command: command.name)
+    rows += [f"| `{command.usage}` | {command.help} | {command.who.name.lower()} |" for command in ordered]
+    return "\n".join(rows) + "\n"
+
+
+def settings_page() -> str:
+    lines = [
+        "# Settings",
+        "",
+        "Environment first, then `drover.yaml` in the configuration folder, then the shipped defaults (`config/drover.yaml`). A setting marked with a file may also be given as",
+        "`DROVER_…_FILE`, the path of a file that holds the value alone. Mistakes are reported together, each with its source and an example.",
+        "",
+        "| variable | file | meaning | example |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `DROVER_{name}` | {'yes' if name in SECRETS else ''} | {_ABOUT[name]} | `{example}` |"
+        for name, example in VARIABLES.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def generated() -> dict[Path, str]:
+    """Path to the content it should have."""
+    readme = ROOT / "README.md"
+    text = _BLOCK.sub(lambda match: match[1] + command_table() + match[2], readme.read_text(encoding="utf-8"))
+    return {readme: text, ROOT / "docs" / "settings.md": settings_page()}
+
+
+def main() -> int:
+    stale = [
+        path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not current: make docs")
+        return 1 if stale else 0
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
