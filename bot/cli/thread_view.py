@@ -1,6 +1,7 @@
 """How does an issue look in a terminal? As a person sees it on GitHub: folded parts folded, hidden marks hidden."""
 
 import re
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -32,4 +33,13 @@ def print_thread(console: Console, issue: SeenIssue) -> None:
 def _seen(body: str) -> str:
     text = _HIDDEN.sub("", body)
     text = _FOLDED.sub(lambda match: f"▸ {_TAGS.sub('', match[1]).strip()}\n", text)
-    return _TAGS.sub("", text)
+    return "\n".join(_with_breaks(_TAGS.sub("", text).splitlines()))
+
+
+def _with_breaks(lines: list[str]) -> Iterator[str]:
+    """In issues GitHub shows every line end; Markdown wants two spaces for that."""
+    fenced = False
+    for line in lines:
+        fenced ^= line.lstrip().startswith("```")
+        plain = line and not fenced and not line.lstrip().startswith(("|", "```", "#"))
+        yield f"{line}  " if plain else line
