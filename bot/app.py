@@ -20,7 +20,7 @@ from bot.adapters.github_issues import GitHubIssues
 from bot.adapters.incident_store import IncidentStore
 from bot.adapters.write_pace import WritePace
 from bot.collecting import collect_evidence
-from bot.errors import BotError, StoreError
+from bot.errors import BotError, NoSuchIncidentError
 from bot.knowledge import load_knowledge, load_policy
 from bot.reports.story import Story
 from bot.settings import GitHubSettings, RancherSettings, Settings
@@ -216,7 +216,7 @@ class App:
     def _story(self, identifier: str) -> Story | None:
         try:
             row = self.parts.store.get(identifier)
-        except StoreError:
+        except NoSuchIncidentError:
             return None
         return story_of(self.parts, row, self.clock.now())
 

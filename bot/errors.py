@@ -31,5 +31,9 @@ class StoreError(BotError):
     """The database cannot be used."""
 
 
+class NoSuchIncidentError(StoreError):
+    """The database answers, and has no such incident."""
+
+
 class RefusedError(BotError):
     """An expected refusal. The message quotes the numbers behind it."""

@@ -26,7 +26,7 @@ _ABOUT = {
     "GITHUB_WEBHOOK_SECRETS": "One or two secrets (two while one is being replaced). Without any, comments are read once a minute.",
     "HOOK_TOKENS": "Bearer tokens, or HMAC keys, for `/hooks/alertmanager`.",
     "PAGE_TOKENS": "Bearer tokens for pages and API. Needed on any address but loopback, unless a proxy logs people in.",
-    "TRUSTED_PROXY_HEADER": "The header in which a proxy before Drover names the person it has logged in.",
+    "TRUSTED_PROXY_HEADER": "The header in which a proxy before Drover names the person it has logged in. The proxy has to remove it from what clients send, and nobody else may reach Drover.",
     "DATABASE_URL": "Default: a SQLite file under `DROVER_HOME`. PostgreSQL in production.",
     "HOME": "Database and evidence. Default `~/.local/share/drover`.",
     "PUBLIC_URL": "How people reach the dashboard; issues link to it.",

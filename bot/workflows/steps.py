@@ -25,6 +25,7 @@ from bot.reports.issue import issue_draft
 from bot.reports.story import Story
 from bot.workflows.parts import Parts, RancherServer
 from bot.workflows.story import story_of
+from rancher_ext.client.changes import read_field
 from rancher_ext.detection.classify import is_well
 from rancher_ext.errors import BadInput, DroverError, NotFound
 from rancher_ext.evidence.archive import open_bundle, write_archive
@@ -339,11 +340,10 @@ class IncidentSteps:
         row = self._move(incident, State.ROLLED_BACK, outcome=why, approval=None)
         self._parts.store.release(row.cluster, self._parts.holder, self._now)
         self._parts.store.set_note(f"failed:{row.cluster.rancher}:{row.cluster_uid}", self._now.isoformat())
-        story = self._story(row)
-        self._publish(
-            row, comment=(f"put-back:{row.id}:{row.attempt}", put_back_comment(story, why, fields_equal=True))
-        )
-        return {}
+        equal = self._as_before(row)
+        comment = put_back_comment(self._story(row), why, fields_equal=equal)
+        self._publish(row, comment=(f"put-back:{row.id}:{row.attempt}", comment))
+        return {"fieldsEqual": equal}
 
     def escalate(self, incident: str, why: str) -> Json:
         """A person has to look. Nothing further runs by itself."""
@@ -399,6 +399,11 @@ class IncidentSteps:
         if row.plan is None:
             raise BadInput(f"{row.id} has no plan", cure="`/drover plan` makes one.")
         return Plan.from_json(row.plan)
+
+    def _as_before(self, row: Incident) -> bool:
+        """Has every field that was touched its earlier value again? Read back, not concluded."""
+        api = self._target(row).local
+        return all(read_field(api, step.place)[0] == step.before for step in self._current_plan(row).steps)
 
     def _lock(self, row: Incident) -> None:
         """Nobody else may write to this cluster meanwhile."""

@@ -1,9 +1,11 @@
 """How are the facts of a story gathered for a report or a page?"""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot.incidents.incident import Incident, first_signature
+from bot.incidents.timeline import TimelineEntry
 from bot.policy.approvals import Approval
 from bot.reports.story import EvidenceSummary, Sibling, Story
 from bot.workflows.parts import Parts
@@ -21,15 +23,16 @@ def story_of(parts: Parts, row: Incident, now: datetime) -> Story:
     siblings = parts.store.with_signature(signature, row.id) if signature else []
     server = parts.ranchers.get(row.cluster.rancher)
     plan = Plan.from_json(row.plan) if row.plan else None
+    timeline = parts.store.timeline(row.id)
     return Story(
         incident=row,
         now=now,
-        timeline=parts.store.timeline(row.id),
+        timeline=timeline,
         diagnosis=row.diagnosis,
         plan=plan,
         explanation=row.explanation,
         decision=row.decision,
-        approval_expires=_expires(row, now, parts.policy().approvals.expire) if plan else None,
+        approval_expires=_expires(row, timeline, plan, parts.policy().approvals.expire, now) if plan else None,
         siblings=[Sibling(other.cluster_name, other.issue, other.state.value) for other in siblings],
         evidence=evidence_summary(row.evidence),
         coverage=parts.coverage(),
@@ -39,10 +42,17 @@ def story_of(parts: Parts, row: Incident, now: datetime) -> Story:
     )
 
 
-def _expires(row: Incident, now: datetime, lasts: timedelta) -> datetime:
-    """An approval counts from when it is given; before there is one, the plan stands for as long from now."""
+def _expires(
+    row: Incident, timeline: Sequence[TimelineEntry], plan: Plan, lasts: timedelta, now: datetime
+) -> datetime | None:
+    """An approval counts from when it is given. Before there is one, an offer stands for as long from when the plan was made;
+    after that it is still good, but no longer has a date to show."""
     given = [Approval.from_json(raw).at for raw in (row.approval or {}).get("approvals", ())]
-    return (min(given) if given else row.opened_at if now - row.opened_at < lasts else now) + lasts
+    if given:
+        return min(given) + lasts
+    made = [entry.at for entry in timeline if entry.kind == "plan" and plan.short in entry.text]
+    until = max(made) + lasts if made else None
+    return until if until and until > now else None
 
 
 def evidence_summary(path: str) -> EvidenceSummary:
