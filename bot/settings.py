@@ -4,6 +4,7 @@ All problems are reported together; each names its source, what is wrong, and a 
 whoever needs it: nothing reads the environment later.
 """
 
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bot.errors import SettingsError
 from rancher_ext.catalogue.shipped import shipped_config_dir
@@ -63,6 +65,10 @@ SECRETS = frozenset(
         "DATABASE_URL",
     }
 )
+
+
+# A whole sweep of a large fleet takes seconds; more often than this nobody learns anything new.
+SHORTEST_SWEEP = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -131,14 +137,32 @@ class _ScopeFile(_Strict):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
 
 
-class _LimitsFile(_Strict):
-    no_progress: Duration = timedelta(minutes=10)
-    hold: Duration = timedelta(seconds=60)
-    settle: Duration = timedelta(minutes=5)
+def _not_all_the_time(value: timedelta) -> timedelta:
+    if value < SHORTEST_SWEEP:
+        raise ValueError(f"less than {SHORTEST_SWEEP.seconds}s would only keep Rancher busy; write for example 5m")
+    return value
+
+
+def _some_time(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("must be longer than nothing; write for example 10m")
+    return value
+
+
+def _address(value: str) -> str:
+    if problem := url_problem(value):
+        raise ValueError(problem + "; write for example https://rancher.example")
+    return value.rstrip("/")
 
 
 class _SweepFile(_Strict):
-    every: Duration = timedelta(minutes=5)
+    every: Annotated[Duration, AfterValidator(_not_all_the_time)] = timedelta(minutes=5)
+
+
+class _LimitsFile(_Strict):
+    no_progress: Annotated[Duration, AfterValidator(_some_time)] = timedelta(minutes=10)
+    hold: Duration = timedelta(seconds=60)
+    settle: Duration = timedelta(minutes=5)
 
 
 class _HooksFile(_Strict):
@@ -146,18 +170,18 @@ class _HooksFile(_Strict):
 
 
 class _EvidenceFile(_Strict):
-    keep: Duration = timedelta(days=30)
+    keep: Annotated[Duration, AfterValidator(_some_time)] = timedelta(days=30)
 
 
 class _RancherFile(_Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
-    url: str
+    url: Annotated[str, AfterValidator(_address)]
     token_file: Path
     ca_file: Path | None = None
 
 
 class _GitHubFile(_Strict):
-    api_url: str = "https://api.github.com"
+    api_url: Annotated[str, AfterValidator(_address)] = "https://api.github.com"
     repository: str
 
 
@@ -171,6 +195,22 @@ class SettingsFile(_Strict):
     evidence: _EvidenceFile = _EvidenceFile()
     ranchers: tuple[_RancherFile, ...] = ()
     github: _GitHubFile | None = None
+
+
+def url_problem(value: str) -> str:
+    """What is wrong with this address, or nothing. It does not quote it: a token pasted into the wrong place stays unsaid."""
+    if not value.startswith(("http://", "https://")):
+        return "does not begin with http:// or https://"
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not an address"
+    if not host:
+        return "names no host"
+    if parts.username or parts.password:
+        return "holds a user or password; give the token by its own setting"
+    return ""
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -189,9 +229,9 @@ class _Reader:
 
     def settings(self) -> Settings:
         self._reject_unknown()
-        config_dir = Path(self.value("CONFIG_DIR") or Path.home() / ".config" / "drover").expanduser()
+        config_dir = self._folder("CONFIG_DIR", ".config/drover")
         file = self._file(config_dir / "drover.yaml")
-        home = Path(self.value("HOME") or Path.home() / ".local" / "share" / "drover").expanduser()
+        home = self._folder("HOME", ".local/share/drover")
         host, port = self._listen()
         policy = self.value("POLICY_FILE")
         own_policy = config_dir / "policy.yaml"
@@ -230,7 +270,7 @@ class _Reader:
         if self._environment.get(variable):
             self._wrong(variable, f"is set, and so is {variable}_FILE: keep one of them", "")
         try:
-            return Path(path).expanduser().read_text(encoding="utf-8").strip()
+            return self._expanded(f"{variable}_FILE", path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not text"
             self._wrong(f"{variable}_FILE", f"{path} cannot be read: {reason}", "a file that holds the value alone")
@@ -265,6 +305,7 @@ class _Reader:
                 merged[section] = (
                     {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
                 )
+            self.problems += [str(problem) for problem in document.duplicates()]
             documents.append(document)
         try:
             return SettingsFile.model_validate(merged)
@@ -273,12 +314,17 @@ class _Reader:
             return SettingsFile()
 
     def _ranchers(self, file: SettingsFile) -> tuple[RancherSettings, ...]:
-        if file.ranchers:
+        if file.ranchers and not self.value("RANCHER_URL"):
             names = [entry.name for entry in file.ranchers]
             if len(set(names)) != len(names):
                 self._wrong("drover.yaml ranchers", "two servers have one name", "names are unique")
             return tuple(
-                RancherSettings(entry.name, entry.url, token_file=entry.token_file, ca_file=entry.ca_file)
+                RancherSettings(
+                    entry.name,
+                    entry.url,
+                    token_file=self._expanded("drover.yaml ranchers", entry.token_file),
+                    ca_file=self._expanded("drover.yaml ranchers", entry.ca_file) if entry.ca_file else None,
+                )
                 for entry in file.ranchers
             )
         url = self._url("RANCHER_URL")
@@ -294,7 +340,7 @@ class _Reader:
                 "default",
                 url,
                 "" if token_file else token,
-                Path(token_file).expanduser() if token_file else None,
+                self._expanded("DROVER_RANCHER_TOKEN_FILE", token_file) if token_file else None,
                 ca_file,
             ),
         )
@@ -302,6 +348,9 @@ class _Reader:
     def _github(self, file: SettingsFile) -> GitHubSettings | None:
         repository = self.value("GITHUB_REPOSITORY") or (file.github.repository if file.github else "")
         if not repository:
+            for name in ("GITHUB_TOKEN", "GITHUB_APP_ID"):
+                if self.value(name):
+                    self._wrong(f"DROVER_{name}", "is set, but DROVER_GITHUB_REPOSITORY is not", "acme/fleet")
             return None
         if repository.count("/") != 1 or not all(repository.split("/")):
             self._wrong("DROVER_GITHUB_REPOSITORY", f"{repository!r} is not owner/name", VARIABLES["GITHUB_REPOSITORY"])
@@ -311,27 +360,39 @@ class _Reader:
                 "is set, but neither DROVER_GITHUB_TOKEN nor DROVER_GITHUB_APP_ID with DROVER_GITHUB_APP_PRIVATE_KEY is"
             )
             self._wrong("DROVER_GITHUB_REPOSITORY", what, "DROVER_GITHUB_TOKEN_FILE=/run/secrets/github-token")
+        if app and not (app.isascii() and app.isdigit()):
+            self._wrong("DROVER_GITHUB_APP_ID", f"{app!r} is not a number", VARIABLES["GITHUB_APP_ID"])
         url = self._url("GITHUB_API_URL") or (file.github.api_url if file.github else "https://api.github.com")
         return GitHubSettings(url.rstrip("/"), repository, token, app, key)
 
     def _url(self, name: str) -> str:
         value = self.value(name)
-        if value and not value.startswith(("http://", "https://")):
-            self._wrong(f"DROVER_{name}", f"{value!r} does not begin with http:// or https://", VARIABLES[name])
+        if value and (problem := url_problem(value)):
+            self._wrong(f"DROVER_{name}", problem, VARIABLES[name])
         return value.rstrip("/")
 
     def _list(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.value(name).replace("\n", ",").split(",") if part.strip())
 
     def _folders(self, name: str, own: Path) -> tuple[Path, ...]:
-        given = [Path(part).expanduser() for part in self.value(name).split(os.pathsep) if part]
+        given = [self._expanded(f"DROVER_{name}", part) for part in self.value(name).split(os.pathsep) if part]
         for folder in given:
             if not folder.is_dir():
                 self._wrong(f"DROVER_{name}", f"{folder} is not a folder", VARIABLES[name])
         return (*([own] if own.is_dir() else []), *given)
 
+    def _folder(self, name: str, default: str) -> Path:
+        return self._expanded(f"DROVER_{name}", self.value(name) or f"~/{default}")
+
+    def _expanded(self, source: str, path: str | Path) -> Path:
+        try:
+            return Path(path).expanduser()
+        except RuntimeError:
+            self._wrong(source, f"{path}: there is no such user, or no home folder", "/var/lib/drover")
+            return Path(path)
+
     def _existing(self, name: str) -> Path | None:
-        path = Path(self.value(name)).expanduser()
+        path = self._expanded(f"DROVER_{name}", self.value(name))
         if not path.is_file():
             self._wrong(f"DROVER_{name}", f"{path} is not a file", VARIABLES[name])
             return None
@@ -352,15 +413,18 @@ class _Reader:
     def _number(self, name: str, default: float) -> float:
         value = self.value(name)
         try:
-            return float(value) if value else default
+            number = float(value) if value else default
         except ValueError:
-            self._wrong(f"DROVER_{name}", f"{value!r} is not a number", VARIABLES[name])
+            number = math.nan
+        if not math.isfinite(number) or number < 0 or (value and not number):
+            self._wrong(f"DROVER_{name}", f"{value!r} is not a number above 0", VARIABLES[name])
             return default
+        return number
 
     def _listen(self) -> tuple[str, int]:
         value = self.value("LISTEN") or "127.0.0.1:8080"
         host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
+        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
             self._wrong("DROVER_LISTEN", f"{value!r} is not host:port", VARIABLES["LISTEN"])
             return "127.0.0.1", 8080
         return host.strip("[]"), int(port)

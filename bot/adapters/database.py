@@ -3,6 +3,8 @@
 Incidents and the audit record stay here for good; the durable engine's own tables are another matter (bot.workflows.engine).
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    func,
     insert,
     select,
 )
@@ -51,6 +54,32 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def clean(text: str) -> str:
+    return text.replace("\0", "\ufffd").encode("utf-8", errors="replace").decode("utf-8")
+
+
+class CleanText(TypeDecorator[str]):
+    """Text without what a database refuses: PostgreSQL takes no NUL, and neither database takes half a surrogate pair.
+
+    Clusters say what they like in their conditions; one that says such a thing must not stop the look at the others.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__()
+        self._length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(String(self._length) if self._length else Text())
+
+    def process_bind_param(self, value: str | None, _: Dialect) -> str | None:
+        if value is None:
+            return None
+        return clean(value)[: self._length]
+
+
 metadata = MetaData()
 
 incidents = Table(
@@ -60,7 +89,7 @@ incidents = Table(
     Column("rancher", String(100), nullable=False),
     Column("cluster_id", String(200), nullable=False),
     Column("cluster_uid", String(100), nullable=False),
-    Column("cluster_name", String(300), nullable=False),
+    Column("cluster_name", CleanText(300), nullable=False),
     Column("episode", Integer, nullable=False),
     Column("story", Integer, nullable=False),
     Column("state", String(30), nullable=False),
@@ -68,24 +97,24 @@ incidents = Table(
     Column("updated_at", UtcTime, nullable=False),
     Column("stuck_since", UtcTime, nullable=False),
     Column("stage", String(30), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", CleanText(), nullable=False),
     Column("distribution", String(20), nullable=False),
     Column("cni", String(20), nullable=False),
-    Column("kubernetes", String(60), nullable=False),
-    Column("driver", String(60), nullable=False, default=""),
+    Column("kubernetes", CleanText(60), nullable=False),
+    Column("driver", CleanText(60), nullable=False, default=""),
     Column("node_count", Integer),
     Column("labels", JSON, nullable=False, default=dict),
     Column("source", String(60), nullable=False, default=""),
     Column("attempt", Integer, nullable=False, default=1),
     Column("issue", Integer),
-    Column("issue_url", Text, nullable=False, default=""),
+    Column("issue_url", CleanText(), nullable=False, default=""),
     Column("diagnosis", JSON(none_as_null=True)),
     Column("plan", JSON(none_as_null=True)),
     Column("explanation", JSON(none_as_null=True)),
     Column("decision", JSON(none_as_null=True)),
     Column("approval", JSON(none_as_null=True)),
-    Column("outcome", Text, nullable=False, default=""),
-    Column("evidence", Text, nullable=False, default=""),
+    Column("outcome", CleanText(), nullable=False, default=""),
+    Column("evidence", CleanText(), nullable=False, default=""),
     Column("changed_at", UtcTime),
     Column("closed_at", UtcTime),
     UniqueConstraint("rancher", "cluster_uid", "episode"),
@@ -100,9 +129,9 @@ timeline = Table(
     Column("incident", String(200), nullable=False, index=True),
     Column("at", UtcTime, nullable=False),
     Column("kind", String(30), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", CleanText(), nullable=False),
     # A repeated step writes the same line: it must stand there once.
-    Column("once", String(300), nullable=False, unique=True),
+    Column("once", CleanText(300), nullable=False, unique=True),
 )
 
 audit = Table(
@@ -111,16 +140,16 @@ audit = Table(
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("at", UtcTime, nullable=False),
     Column("incident", String(200), nullable=False, index=True),
-    Column("actor", Text, nullable=False),
-    Column("rule", Text, nullable=False),
+    Column("actor", CleanText(), nullable=False),
+    Column("rule", CleanText(), nullable=False),
     Column("what", String(60), nullable=False),
-    Column("place", Text, nullable=False),
+    Column("place", CleanText(), nullable=False),
     Column("before", JSON),
     Column("after", JSON),
-    Column("result", Text, nullable=False),
+    Column("result", CleanText(), nullable=False),
     Column("previous", String(64), nullable=False, unique=True),
     Column("digest", String(64), nullable=False, unique=True),
-    Column("once", String(300), nullable=False, unique=True),
+    Column("once", CleanText(300), nullable=False, unique=True),
 )
 
 preimages = Table(
@@ -139,7 +168,7 @@ progress = Table(
     Column("cluster_id", String(200), primary_key=True),
     Column("uid", String(100), nullable=False),
     Column("best", JSON, nullable=False),
-    Column("target", String(60), nullable=False),
+    Column("target", CleanText(60), nullable=False),
     Column("since", UtcTime, nullable=False),
     Column("ill_since", UtcTime),
     Column("well_since", UtcTime),
@@ -150,7 +179,7 @@ fleet = Table(
     metadata,
     Column("rancher", String(100), primary_key=True),
     Column("cluster_id", String(200), primary_key=True),
-    Column("name", String(300), nullable=False),
+    Column("name", CleanText(300), nullable=False),
     Column("verdict", String(20), nullable=False),
     Column("facts", JSON, nullable=False),
     Column("seen_at", UtcTime, nullable=False),
@@ -197,17 +226,19 @@ class Database:
         self.url = url
         try:
             self.engine = _engine(url)
-        except (ArgumentError, ImportError) as error:
+        except (ArgumentError, ImportError, ValueError):
             raise StoreError(
                 "DROVER_DATABASE_URL is not a database address that can be used",
                 cure="Write for example postgresql+psycopg://user:password@host/drover, or leave it unset for SQLite.",
-            ) from error
+            ) from None  # the original quotes the address, password and all
 
     def create(self) -> None:
         """Make the tables that are missing. A database of a newer Drover is refused."""
         try:
-            metadata.create_all(self.engine)
+            # In one transaction and one at a time: two processes that start at once do not trip over each other's tables.
             with self.engine.begin() as connection:
+                self.one_writer(connection, "create")
+                metadata.create_all(connection)
                 found = connection.scalar(select(notes.c.value).where(notes.c.key == "schema"))
                 if found is None:
                     connection.execute(insert(notes).values(key="schema", value=SCHEMA_VERSION))
@@ -240,6 +271,11 @@ class Database:
                 f"the database {self.where} failed: {_short(error)}", cure="Check that it runs and is reachable."
             ) from error
 
+    def one_writer(self, connection: Connection, name: str) -> None:
+        """Until this transaction ends nobody else passes here. SQLite has one writer anyway."""
+        if self.engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """As `transaction`, for reads alone: on SQLite they then wait for no writer and keep none waiting."""
@@ -270,7 +306,7 @@ def _engine(url: str) -> Engine:
     def _settings(connection: Any, _: ConnectionPoolEntry) -> None:
         # Readers do not block the writer, and a power cut loses at most the last moment, never the file.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -281,6 +317,19 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Kept in the file once set. SQLite does not wait for its turn here, as it does elsewhere: two first starts collide."""
+    for _ in range(100):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _short(error: SQLAlchemyError) -> str:

@@ -32,7 +32,7 @@ class DeliveryStore:
         """Event and payload."""
         with self._database.reading() as connection:
             row = connection.execute(
-                select(deliveries.c.event, deliveries.c.payload).where(deliveries.c.guid == guid)
+                select(deliveries.c.event, deliveries.c.payload).where(deliveries.c.guid == guid[:100])
             ).one_or_none()
         if row is None:
             raise StoreError(
@@ -43,7 +43,7 @@ class DeliveryStore:
 
     def done(self, guid: str, at: datetime) -> None:
         with self._database.transaction() as connection:
-            connection.execute(update(deliveries).where(deliveries.c.guid == guid).values(handled_at=at))
+            connection.execute(update(deliveries).where(deliveries.c.guid == guid[:100]).values(handled_at=at))
 
     def waiting(self) -> list[str]:
         """Accepted and not handled: a crash may lie between."""

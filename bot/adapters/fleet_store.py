@@ -40,6 +40,8 @@ class FleetStore:
     def save(self, looks: Iterable[Assessed]) -> None:
         """Upsert both tables in one transaction. With several workers the earlier clock of an equal best stands."""
         with self._database.transaction() as connection:
+            # A sweep and a hint that look at the same cluster would each overwrite what the other has just seen.
+            self._database.one_writer(connection, "fleet")
             for look in looks:
                 where = {"rancher": look.key.rancher, "cluster_id": look.key.id}
                 stored = connection.execute(_select(progress, where)).one_or_none()
@@ -76,6 +78,7 @@ class FleetStore:
         """After a complete sweep: clusters that Rancher has no more."""
         kept = set(ids)
         with self._database.transaction() as connection:
+            self._database.one_writer(connection, "fleet")
             for table in (progress, fleet):
                 known = connection.scalars(select(table.c.cluster_id).where(table.c.rancher == rancher)).all()
                 for gone in set(known) - kept:
@@ -86,7 +89,7 @@ class FleetStore:
             return [_seen(row) for row in connection.execute(select(fleet).order_by(fleet.c.name))]
 
     def seen_one(self, identifier: str) -> SeenCluster | None:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(fleet).where(fleet.c.cluster_id == identifier).limit(1)).one_or_none()
         return _seen(row) if row else None
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot.adapters.database import Database, audit, handled, incidents, leases, notes, preimages, timeline
-from bot.errors import StoreError
+from bot.adapters.database import Database, audit, clean, handled, incidents, leases, notes, preimages, timeline
+from bot.errors import NoSuchIncidentError, StoreError
 from bot.incidents.incident import RELAPSE, Incident, State, check_move, first_signature, incident_id
 from bot.incidents.timeline import AuditRecord, TimelineEntry, audit_digest
 from rancher_ext.detection import Stuck
@@ -68,7 +69,7 @@ class IncidentStore:
         with self._database.reading() as connection:
             row = connection.execute(select(incidents).where(incidents.c.id == identifier)).one_or_none()
         if row is None:
-            raise StoreError(
+            raise NoSuchIncidentError(
                 f"there is no incident {identifier!r}", cure="`drover incidents list` shows those there are."
             )
         return _incident(row)
@@ -121,7 +122,7 @@ class IncidentStore:
                 select(incidents).where(incidents.c.id == identifier).with_for_update()
             ).one_or_none()
             if row is None:
-                raise StoreError(
+                raise NoSuchIncidentError(
                     f"there is no incident {identifier!r}", cure="`drover incidents list` shows those there are."
                 )
             if "state" in changes:
@@ -147,9 +148,7 @@ class IncidentStore:
         try:
             with self._database.transaction() as connection:
                 connection.execute(
-                    insert(timeline).values(
-                        incident=incident, at=at, kind=kind, text=text, once=f"{incident}/{once}"[:300]
-                    )
+                    insert(timeline).values(incident=incident, at=at, kind=kind, text=text, once=_named(incident, once))
                 )
         except IntegrityError:
             return
@@ -161,22 +160,19 @@ class IncidentStore:
 
     def record(self, incident: str, at: datetime, *, once: str, **what: Any) -> None:
         """An audit record, chained to the one before. `once` as in `tell`."""
-        key = f"{incident}/{once}"[:300]
-        for _ in range(20):
-            with self._database.transaction() as connection:
-                if connection.scalar(select(audit.c.number).where(audit.c.once == key)) is not None:
-                    return
-                previous = connection.scalar(select(audit.c.digest).order_by(audit.c.number.desc()).limit(1)) or ""
-            row = {"incident": incident, "at": at, "actor": "", "rule": "", "before": None, "after": None, **what}
-            digest = audit_digest(previous, {**row, "at": at.isoformat()})
-            try:
-                with self._database.transaction() as connection:
-                    connection.execute(insert(audit).values(**row, once=key, previous=previous, digest=digest))
-            except IntegrityError:
-                # Another record took this place in the chain, or this one is there: look again.
-                continue
-            return
-        raise StoreError("the audit record is too busy to append to", cure="Look at the database's load.")
+        key = _named(incident, once)
+        # The hash is over what the database gives back: times in UTC, texts as it can hold them.
+        when = at.astimezone(UTC)
+        told = {"incident": incident, "at": when, "actor": "", "rule": "", "before": None, "after": None}
+        row = {name: clean(value) if isinstance(value, str) else value for name, value in (told | what).items()}
+        with self._database.transaction() as connection:
+            # One at a time, so that each record follows the one before it.
+            self._database.one_writer(connection, "audit")
+            if connection.scalar(select(audit.c.number).where(audit.c.once == key)) is not None:
+                return
+            previous = connection.scalar(select(audit.c.digest).order_by(audit.c.number.desc()).limit(1)) or ""
+            digest = audit_digest(previous, {**row, "at": when.isoformat()})
+            connection.execute(insert(audit).values(**row, once=key, previous=previous, digest=digest))
 
     def audit(self, incident: str | None = None) -> list[AuditRecord]:
         query = select(audit).order_by(audit.c.number)
@@ -208,16 +204,23 @@ class IncidentStore:
         """True for the first who asks: a comment or delivery is handled once, whichever way it came."""
         try:
             with self._database.transaction() as connection:
-                connection.execute(insert(handled).values(key=key[:200], at=at))
+                connection.execute(insert(handled).values(key=_fitting(key, 200), at=at))
         except IntegrityError:
             return False
         return True
+
+    def claimed(self, key: str) -> bool:
+        """Did anybody claim it before?"""
+        with self._database.reading() as connection:
+            return connection.scalar(select(handled.c.at).where(handled.c.key == _fitting(key, 200))) is not None
 
     def lease(self, cluster: ClusterKey, holder: str, now: datetime, lasts: timedelta) -> int | None:
         """The lease's number when the holder has it now, or None while another one holds it. Numbers only grow: they fence."""
         name = str(cluster)
         with self._database.transaction() as connection:
-            row = connection.execute(select(leases).where(leases.c.cluster == name).with_for_update()).one_or_none()
+            # A row that is not there cannot be locked: the first lease of a cluster needs this.
+            self._database.one_writer(connection, f"lease {name}")
+            row = connection.execute(select(leases).where(leases.c.cluster == name)).one_or_none()
             if row and row.holder != holder and row.until > now:
                 return None
             number = row.number if row and row.holder == holder and row.until > now else (row.number + 1 if row else 1)
@@ -248,6 +251,15 @@ class IncidentStore:
         except IntegrityError:
             with self._database.transaction() as connection:
                 connection.execute(update(notes).where(notes.c.key == key).values(value=value))
+
+
+def _named(incident: str, once: str) -> str:
+    return _fitting(f"{incident}/{once}", 300)
+
+
+def _fitting(key: str, length: int) -> str:
+    """Keys that differ only far behind stay different."""
+    return key if len(key) <= length else f"{key[: length - 65]}/{sha256(key.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def _incident(row: Row[Any]) -> Incident:

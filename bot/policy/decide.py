@@ -78,6 +78,9 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     rule = _first(policy.rules, facts, approved=len(given) >= need.needs)
     if rule and rule.decide == "never":
         return Refuse((rule.reason or f"the policy never lets a {facts.risk} change run here",))
+    if rule and rule.decide == "dry-run" and rule.unless is None:
+        # Asking for approvals that cannot help would keep people waiting for nothing.
+        return Refuse((rule.reason or f"the policy only plans and shows a {facts.risk} change here",))
     if rule and rule.decide == "dry-run":
         return NeedsApproval(
             need.needs, len(given), need.by, (rule.reason or "this is new knowledge: it runs only with an approval",)

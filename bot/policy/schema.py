@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bot.policy.roles import ROLES, role_named
 from rancher_ext.remediation.action import Risk, UndoKind
 from rancher_ext.remediation.playbook import Duration
+from rancher_ext.signatures.schema import Cause
 
 __all__ = ["ROLES", "Brakes", "Need", "Policy", "Rule", "RuleWhen"]
 
@@ -27,6 +29,16 @@ def _approvals(value: object) -> object:
     return value
 
 
+def _cause(value: object) -> object:
+    """A rule for a cause that does not exist would never match, and a `never` would protect nothing."""
+    known = [cause.value for cause in Cause]
+    if value is not None and value not in known:
+        near = get_close_matches(str(value), known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known causes: {', '.join(known)}."
+        raise ValueError(f"there is no cause {value!r}. {hint}")
+    return value
+
+
 class Need(_Strict):
     """So many approvals, each by somebody with at least this role in the repository."""
 
@@ -40,7 +52,7 @@ class RuleWhen(_Strict):
 
     risk: Risk | None = None
     undo: UndoKind | None = None
-    cause: str | None = None
+    cause: Annotated[str | None, BeforeValidator(_cause)] = None
     signature: str | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
 
@@ -50,6 +62,13 @@ class Rule(_Strict):
     decide: Literal["auto", "approve", "never", "dry-run"]
     unless: Literal["approved"] | None = None
     reason: str = ""
+
+    @model_validator(mode="after")
+    def _narrows(self) -> Self:
+        # An approval would take away a permission: fewer people in favour, more allowed.
+        if self.decide == "auto" and self.unless:
+            raise ValueError("`unless: approved` makes no sense with `decide: auto`; leave it out")
+        return self
 
 
 class Approvals(_Strict):

@@ -46,7 +46,8 @@ def _expires(
     row: Incident, timeline: Sequence[TimelineEntry], plan: Plan, lasts: timedelta, now: datetime
 ) -> datetime | None:
     """An approval counts from when it is given. Before there is one, an offer stands for as long from when the plan was made;
-    after that it is still good, but no longer has a date to show."""
+    after that it is still good, but no longer has a date to show.
+    """
     given = [Approval.from_json(raw).at for raw in (row.approval or {}).get("approvals", ())]
     if given:
         return min(given) + lasts

@@ -65,6 +65,7 @@ def problem_with_rule(pattern: str) -> str | None:
         return "it matches the empty string"
     return None
 
+
 # As flags these take the path of a file. Every start of client-go without one says `Neither --kubeconfig nor --master was specified`.
 _PATH_FLAGS = ("kubeconfig",)
 
