@@ -47,9 +47,12 @@ bench: $(STAMP)   ## a sweep over 500 simulated clusters: seconds, requests, mem
 docs: $(STAMP)    ## renew what in the documentation follows from the code
 	$(BIN)/python docs/generate.py
 
-lock: $(STAMP)    ## renew requirements.lock, with hashes and without index addresses
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-header --quiet --upgrade --group dev pyproject.toml -o requirements.lock
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-header --quiet pyproject.toml
+
+lock: $(STAMP)    ## renew both lock files, with hashes and without index addresses
+	$(LOCK) --upgrade --group dev -o requirements.lock
+	$(LOCK) --constraints requirements.lock -o requirements-runtime.lock
 
 clean:            ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
