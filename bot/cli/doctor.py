@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import click
 from rich.text import Text
@@ -20,9 +21,11 @@ from rancher_ext.client.kubernetes import (
     Resource,
 )
 from rancher_ext.client.norman import Norman
+from rancher_ext.client.transport import Transport
 from rancher_ext.errors import DroverError
 
 _WARN_BEFORE = timedelta(days=14)
+_CLOCKS_APART = timedelta(seconds=60)
 # What is asked for: right, kind, namespace, and whether Drover works without it (and how).
 _RIGHTS: tuple[tuple[str, Resource, str, str], ...] = (
     ("list", MANAGEMENT_CLUSTERS, "", ""),
@@ -107,7 +110,12 @@ def _one_rancher(rancher: RancherSettings) -> Iterator[Finding]:
     yield reached
     if not reached.ok:
         return
-    yield _tried(f"{what}: token", lambda: _token(norman, rancher))
+    token = _tried(f"{what}: token", lambda: _token(norman, rancher))
+    yield token
+    if token.ok is False:
+        # Every further question would be answered with the same refusal.
+        return
+    yield _tried(f"{what}: clock", lambda: _clock(server.transport, f"{what}: clock"))
     for verb, resource, namespace, without in _RIGHTS:
         name = f"{what}: may {verb} {resource.plural}.{resource.group or 'core'}"
 
@@ -141,6 +149,20 @@ def _token(norman: Norman, rancher: RancherSettings) -> Finding:
     if left < _WARN_BEFORE:
         return Finding(what, None, text, "Make a new API key in Rancher before that, under Account & API Keys.")
     return Finding(what, True, text)
+
+
+def _clock(transport: Transport, what: str) -> Finding:
+    """Verdicts compare Rancher's times with ours: a clock that is ahead makes young clusters look stuck."""
+    said = transport.request("GET", "/ping", accept="*/*").headers.get("Date", "")
+    try:
+        theirs = parsedate_to_datetime(said)
+    except ValueError:
+        return Finding(what, None, "Rancher does not tell its time", "Compare the clocks of both machines by hand.")
+    apart = abs((datetime.now(UTC) - theirs).total_seconds())
+    if apart > _CLOCKS_APART.total_seconds():
+        cure = "Set both clocks by NTP: a wrong one makes young clusters look stuck, or stuck ones young."
+        return Finding(what, None, f"Rancher's and ours are {apart:.0f} s apart", cure)
+    return Finding(what, True, "the same as Rancher's")
 
 
 def _github(settings: Settings) -> Iterator[Finding]:
@@ -188,7 +210,7 @@ def _knowledge(settings: Settings) -> Iterator[Finding]:
         return Finding(
             "Catalogue",
             True,
-            f"{len(knowledge.signatures)} signatures, {len(set(knowledge.playbooks.values()))} playbooks",
+            f"{len(knowledge.signatures)} signatures, {len({playbook.id for playbook in knowledge.playbooks.values()})} playbooks",
         )
 
     yield _tried("Catalogue", catalogue)
