@@ -223,6 +223,8 @@ def serve_forever(
     url = f"{'https' if tls else 'http'}://{host}:{listening.getsockname()[1]}"
     fleet.url = url
     fleet.set_setting("server-url", url)
+    # Who is told the address may call at once: until the server runs, such calls wait in the queue instead of being refused.
+    listening.listen(128)
     if started:
         started(url)
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """A command is what GitHub shows as plain text and a person meant; everything near it is not."""
 
 import re
-import time
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -213,17 +213,27 @@ def test_fencing_a_comment_disarms_it(body):
         "/drover" + " ",
     ],
 )
-def test_time_grows_with_the_text_only(unit):
-    """Four times the text may take four times as long, with room for noise, never sixteen times."""
+def test_work_grows_with_the_text_only(unit):
+    """
+    Eight times the text takes about eight times the steps, never sixty-four times. Steps are counted, not seconds.
+    """
 
     def cost(length):
-        body = (unit * length)[:length]
-        best = float("inf")
-        for _ in range(3):
-            start = time.process_time()
-            parse(body)
-            best = min(best, time.process_time() - start)
-        return best
+        steps = 0
 
-    small, large = cost(20_000), cost(160_000)
-    assert large < max(small, 0.002) * 8 * 4
+        def count(_frame, _event, _argument):
+            nonlocal steps
+            steps += 1
+            return count
+
+        body = (unit * length)[:length]
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            parse(body)
+        finally:
+            sys.settrace(before)
+        return steps
+
+    small, large = cost(2_000), cost(16_000)
+    assert large < max(small, 200) * 8 * 1.5

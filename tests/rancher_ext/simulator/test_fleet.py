@@ -73,10 +73,13 @@ serve_forever(Fleet(), port=0, started=lambda url: print(url, flush=True))
 
 def test_it_serves_in_the_foreground_until_interrupted():
     with subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True) as process:
-        url = process.stdout.readline().strip()
-        assert requests.get(url + "/ping", timeout=10).text == "pong"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        try:
+            url = process.stdout.readline().strip()
+            assert requests.get(url + "/ping", timeout=10).text == "pong"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 def test_a_port_that_is_taken_is_said_so(rancher):
