@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bot.errors import SettingsError
+from bot.errors import SettingsError, StoreError
 from rancher_ext.catalogue.shipped import shipped_config_dir
 from rancher_ext.catalogue.yaml_lines import Problem, YamlFile, read_yaml
 from rancher_ext.detection import Limits, Scope
@@ -122,6 +122,16 @@ class Settings:
     @property
     def evidence_dir(self) -> Path:
         return self.home / "evidence"
+
+    def make_home(self) -> None:
+        """The folder for database and evidence. Raises StoreError when it cannot be made."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make the folder {self.home}: {error.strerror}",
+                cure="Set DROVER_HOME to a folder that this user may write.",
+            ) from error
 
 
 class _Strict(BaseModel):

@@ -81,12 +81,14 @@ class IncidentStore:
         return _incident(row) if row else None
 
     def open_of(self, key: ClusterKey) -> Incident | None:
-        """The incident of this cluster that is not over."""
+        """The newest incident of this cluster that is not over."""
         query = select(incidents).where(
             incidents.c.rancher == key.rancher, incidents.c.cluster_id == key.id, incidents.c.state.not_in(_OVER)
         )
         with self._database.reading() as connection:
-            row = connection.execute(query.order_by(incidents.c.episode.desc()).limit(1)).one_or_none()
+            # Newest first: a cluster made anew under the same id may follow one whose incident has not ended yet.
+            newest = query.order_by(incidents.c.opened_at.desc(), incidents.c.episode.desc()).limit(1)
+            row = connection.execute(newest).one_or_none()
         return _incident(row) if row else None
 
     def by_issue(self, issue: int) -> Incident | None:

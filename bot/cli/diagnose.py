@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.text import Text
 
 from bot.cli.findings import EXIT_BY_VERDICT, print_diagnosis
 from bot.cli.shared import err, format_option, out, policy_now, print_json, progress_bar, servers, settings_or_exit
@@ -51,7 +52,7 @@ def command(cluster: str, destination: Path | None, output: str) -> int:
     else:
         print_diagnosis(found)
         if path:
-            out.print(f"Evidence  {path}")
+            out.print(Text(f"Evidence  {path}"))
         else:
             err.print("[dim]--out FILE.tar.gz keeps the evidence[/dim]")
     return EXIT_BY_VERDICT[found["verdict"]]

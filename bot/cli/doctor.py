@@ -191,7 +191,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     from bot.adapters.database import Database
 
     def attempt() -> Finding:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.make_home()
         database = Database(settings.database_url)
         try:
             database.create()

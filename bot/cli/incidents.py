@@ -3,20 +3,10 @@
 import click
 from rich.text import Text
 
-from bot.adapters.database import Database
 from bot.adapters.incident_store import IncidentStore
-from bot.cli.shared import format_option, out, print_json
+from bot.cli.shared import format_option, incident_store, out, print_json
 from bot.errors import StoreError
 from bot.incidents.incident import Incident, first_signature
-from bot.settings import load_settings
-
-
-def _store() -> IncidentStore:
-    settings = load_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database_url)
-    database.create()
-    return IncidentStore(database)
 
 
 def _find(store: IncidentStore, name: str) -> Incident:
@@ -37,7 +27,8 @@ def command() -> None:
 @format_option("table", "json")
 def list_(only_open: bool, output: str) -> None:
     """Incidents, newest first."""
-    rows = _store().all(only_open=only_open)
+    with incident_store() as store:
+        rows = store.all(only_open=only_open)
     if output == "json":
         print_json([_as_json(row) for row in rows])
         return
@@ -60,9 +51,9 @@ def list_(only_open: bool, output: str) -> None:
 @format_option("text", "json")
 def show(name: str, output: str) -> None:
     """One incident and its timeline. NAME is an id, a cluster or an issue number."""
-    store = _store()
-    row = _find(store, name)
-    timeline = store.timeline(row.id)
+    with incident_store() as store:
+        row = _find(store, name)
+        timeline = store.timeline(row.id)
     if output == "json":
         print_json(
             _as_json(row) | {"timeline": [{"at": each.at, "kind": each.kind, "text": each.text} for each in timeline]}
@@ -86,12 +77,13 @@ def audit(name: str | None, verify: bool) -> int:
 
     from bot.incidents.timeline import broken_link
 
-    store = _store()
+    with incident_store() as store:
+        records = store.audit(_find(store, name).id if name and not verify else None)
     if verify:
-        broken = broken_link(store.audit())
+        broken = broken_link(records)
         click.echo(f"broken at record {broken}" if broken else "the chain is whole")
         return 2 if broken else 0
-    print_json([asdict(record) for record in store.audit(_find(store, name).id if name else None)])
+    print_json([asdict(record) for record in records])
     return 0
 
 

@@ -78,6 +78,9 @@ def main() -> None:
     except Exception as error:
         from rancher_ext.errors import DroverError
 
+        if isinstance(error, OSError) and error.filename is not None:
+            click.echo(f"drover: {error.filename}: {error.strerror}", err=True)
+            sys.exit(2)
         if not isinstance(error, DroverError):
             raise
         click.echo(f"drover: {error.message}", err=True)

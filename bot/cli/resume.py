@@ -2,17 +2,12 @@
 
 import click
 
-from bot.adapters.database import Database
-from bot.adapters.incident_store import IncidentStore
-from bot.settings import load_settings
+from bot.cli.shared import incident_store
 
 
 @click.command("resume")
 def command() -> None:
     """Act again after `drover pause`."""
-    settings = load_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database_url)
-    database.create()
-    IncidentStore(database).set_note("paused", False)
+    with incident_store() as store:
+        store.set_note("paused", False)
     click.echo("Drover acts again.")

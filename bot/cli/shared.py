@@ -1,9 +1,10 @@
 """What do several commands need: servers from settings, a console, formats?"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -14,6 +15,9 @@ from bot.workflows.parts import RancherServer
 from rancher_ext.client.snapshot import FleetReader
 from rancher_ext.client.transport import TokenSource, Transport
 from rancher_ext.errors import BadInput
+
+if TYPE_CHECKING:
+    from bot.adapters.incident_store import IncidentStore
 
 # Colours and width only on a terminal; rich also honours NO_COLOR.
 out = Console(highlight=False, soft_wrap=True)
@@ -49,6 +53,22 @@ def policy_now(settings: Settings) -> Callable[[], datetime]:
 
 def settings_or_exit() -> Settings:
     return load_settings()
+
+
+@contextmanager
+def incident_store() -> Iterator["IncidentStore"]:
+    """The database of the settings, its tables made if need be."""
+    from bot.adapters.database import Database
+    from bot.adapters.incident_store import IncidentStore
+
+    settings = load_settings()
+    settings.make_home()
+    database = Database(settings.database_url)
+    try:
+        database.create()
+        yield IncidentStore(database)
+    finally:
+        database.close()
 
 
 def progress_bar() -> Progress:

@@ -133,9 +133,8 @@ def _notable(looks: Sequence[Look]) -> list[Look]:
 
 def _table(heads: Sequence[dict[str, Any]], looks: Sequence[Look]) -> None:
     for head in heads:
-        out.print(
-            f"Rancher {head['url']} · {head['clusters']} clusters · {head['seconds']} s · {head['requests']} requests"
-        )
+        facts = (f"{head['clusters']} clusters", f"{head['seconds']} s", f"{head['requests']} requests")
+        out.print(Text(" · ".join((f"Rancher {head['url']}", *facts))))
     notable = _notable(looks)
     rows = [_row(look, look.snapshot.taken_at) for look in notable]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(6)]
@@ -161,13 +160,14 @@ def _json(heads: Sequence[dict[str, Any]], looks: Sequence[Look]) -> None:
 
 
 def _as_json(look: Look) -> dict[str, Any]:
-    identity = look.snapshot.identity
+    identity, facts = look.snapshot.identity, facts_of(look)
     return {
         "rancher": identity.key.rancher,
         "id": identity.id,
         "name": identity.name,
         "verdict": word(look.verdict),
-        **facts_of(look),
+        "rancherVersion": facts.pop("rancher"),
+        **facts,
     }
 
 

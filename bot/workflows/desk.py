@@ -4,6 +4,7 @@ A comment is handled once per version, whichever way it came (webhook, redeliver
 bound to the version of its comment: when the comment changes, what it said before is void.
 """
 
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from bot.errors import BotError
 from bot.incidents.incident import Incident, State
 from bot.policy.approvals import Approval, names_plan
 from bot.policy.roles import at_least
-from bot.ports import Role
+from bot.ports import IssueTracker, Role
 from bot.reports.comment import status_comment
 from bot.reports.escape import code_span, escape_markdown
 from bot.workflows.engine import Engine
@@ -50,26 +51,44 @@ class Heard:
 
 
 class Desk:
-    """Takes comments, and is the `IncidentDesk` of the commands."""
+    """Takes comments, and is the `IncidentDesk` of the commands.
 
-    def __init__(self, parts: Parts, engine: Engine) -> None:
+    `said` names the words that are being handled: repeated after a crash, they reach the incident once.
+    """
+
+    def __init__(self, parts: Parts, engine: Engine, said: str = "") -> None:
         self._parts = parts
         self._engine = engine
+        self._said = said
+        # Webhook and polling bring the same comment; in one process they take turns.
+        self._hearing = threading.Lock()
 
     def hear(self, heard: Heard) -> None:
-        """Handle one version of a comment, once."""
+        """Handle one version of a comment, once.
+
+        It counts as handled when it was, not before: when GitHub is away in the middle, or this process dies, it is heard
+        again, and what it had done already is not done twice.
+        """
         tracker = self._parts.tracker
         if tracker is None or heard.author_is_bot:
             return
+        with self._hearing:
+            self._hear(tracker, heard)
+
+    def _hear(self, tracker: IssueTracker, heard: Heard) -> None:
         incident = self._parts.store.by_issue(heard.issue)
         if incident is None:
             return
         if heard.action == "deleted":
             self._void(incident, heard)
             return
-        if not self._parts.store.claim(heard.key, self._parts.clock.now()):
+        if self._parts.store.claimed(heard.key):
             return
         self._void(incident, heard)
+        self._obey(tracker, incident, heard)
+        self._parts.store.claim(heard.key, self._parts.clock.now())
+
+    def _obey(self, tracker: IssueTracker, incident: Incident, heard: Heard) -> None:
         asked = parse(heard.body)
         if not asked:
             return
@@ -78,7 +97,7 @@ class Desk:
             tracker.react(heard.comment_id, "eyes")
         speaker = Speaker(heard.author, role, heard.comment_id, heard.updated_at, heard.issue, incident.id)
         for number, each in enumerate(asked):
-            reply = dispatch(each, speaker, self)
+            reply = dispatch(each, speaker, Desk(self._parts, self._engine, f"{heard.key}/{number}"))
             _log.info("command", command=each.name, by=heard.author, role=role.name, incident=incident.id)
             if reply is None:
                 continue
@@ -144,8 +163,10 @@ class Desk:
         row = self._parts.store.get(incident)
         if row.plan is None or row.changed_at is None:
             return Outcome(False, "Drover has changed nothing on this cluster, so there is nothing to put back.")
-        if row.state is State.ROLLED_BACK:
-            return Outcome(False, "Everything is put back already.")
+        if row.state in {State.ROLLED_BACK, State.ROLLING_BACK}:
+            return Outcome(False, f"Nothing is left to put back: this incident is {row.state}.")
+        if row.state not in {State.REMEDIATING, State.VERIFYING, State.ESCALATED} and not row.state.over:
+            return Outcome(False, f"Nothing of the current plan was written: this incident is {row.state}.")
         need = self._parts.policy().need(Plan.from_json(row.plan).risk)
         if not at_least(role.name.lower(), need.by):
             return Outcome(False, f"Putting this back needs the role {need.by}; you have {role.name.lower()}.")
@@ -173,6 +194,8 @@ class Desk:
         approval = Approval(
             by, role.name.lower(), plan.digest, self._parts.clock.now(), comment_id, comment_updated_at.isoformat()
         )
+        # Noted first: when the comment changes before the incident has read this, that has to be known.
+        self._parts.store.set_note(f"approval:{comment_id}", row.id)
         once = f"approve-{comment_id}-{comment_updated_at.isoformat()}"
         return self._send(row, {"kind": "approve", "approval": approval.to_json()}, once, by)
 
@@ -190,19 +213,21 @@ class Desk:
 
     def _void(self, incident: Incident, heard: Heard) -> None:
         """What an earlier version of this comment approved counts no more."""
-        held = [Approval.from_json(raw) for raw in (incident.approval or {}).get("approvals", ())]
+        if self._parts.store.note(f"approval:{heard.comment_id}") is None:
+            return
         version = heard.updated_at.isoformat()
-        if any(
-            each.comment == heard.comment_id and (heard.action == "deleted" or each.comment_version != version)
-            for each in held
-        ):
-            message = {"kind": "void", "comment": heard.comment_id, "version": version}
-            self._engine.send(
-                incident.id, TOPIC, message, once=f"{incident.id}/void/{heard.comment_id}/{version}/{heard.action}"
-            )
+        message = {
+            "kind": "void",
+            "comment": heard.comment_id,
+            "version": version,
+            "deleted": heard.action == "deleted",
+        }
+        self._engine.send(
+            incident.id, TOPIC, message, once=f"{incident.id}/void/{heard.comment_id}/{version}/{heard.action}"
+        )
 
     def _send(self, row: Incident, message: dict[str, Any], name: str, by: str) -> Outcome:
-        once = f"{row.id}/{row.attempt}/{name}/{by}"
+        once = f"{row.id}/{self._said or row.attempt}/{name}/{by}"
         try:
             delivered = self._engine.send(row.id, TOPIC, message | {"once": once}, once=once)
         except BotError as error:

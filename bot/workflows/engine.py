@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
+from dbos import error as dbos_error
+from sqlalchemy.exc import SQLAlchemyError
 
-from bot.errors import BotError
+from bot.errors import BotError, StoreError
 from bot.ports import Clock
 from rancher_ext.errors import DroverError
 
@@ -37,6 +40,7 @@ STEP_ENDS_WITHIN = 60.0
 WAKE_WITHIN = 10.0
 
 _RUNNING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
+_log = structlog.get_logger("engine")
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,12 @@ class Engine:
         """Name a workflow before `launch`. It gets a `Flow` and the id it was started for."""
 
         def workflow(subject: str) -> str:
-            return run(Flow(self._clock, self._transient, self._door), subject)
+            try:
+                return run(Flow(self._clock, self._transient, self._door), subject)
+            except Exception:
+                # A bug. The run is over with this, and nobody else would hear of it.
+                _log.exception("workflow_failed", workflow=name, subject=subject)
+                raise
 
         workflow.__name__ = workflow.__qualname__ = name
         # Recovery is not an error to be counted: an incident may wait through a hundred restarts.
@@ -198,35 +207,39 @@ class Engine:
 
     def start(self, name: str, workflow_id: str, subject: str) -> None:
         """Start, or do nothing when a workflow of this id was ever started."""
-        if DBOS.get_workflow_status(workflow_id) is not None:
-            return
-        with SetWorkflowID(workflow_id):
-            DBOS.start_workflow(self._workflows[name], subject)
+        with _spoken(f"start {workflow_id}"):
+            if DBOS.get_workflow_status(workflow_id) is not None:
+                return
+            with SetWorkflowID(workflow_id):
+                DBOS.start_workflow(self._workflows[name], subject)
 
     def is_running(self, workflow_id: str) -> bool:
-        status = DBOS.get_workflow_status(workflow_id)
+        with _spoken(f"look for {workflow_id}"):
+            status = DBOS.get_workflow_status(workflow_id)
         return status is not None and status.status in _RUNNING
 
     def send(self, workflow_id: str, topic: str, message: Json, *, once: str) -> bool:
         """Deliver a message once. False when nobody waits for it: the workflow is over, or never was."""
         if not self.is_running(workflow_id):
             return False
-        DBOS.send(workflow_id, dict(message), topic, idempotency_key=once)
+        with _spoken(f"send to {workflow_id}"):
+            DBOS.send(workflow_id, dict(message), topic, idempotency_key=once)
         return True
 
     def forget_finished(self, older_than: timedelta) -> int:
         """Delete the records of workflows that ended before. Incidents and audit are in our own tables and stay."""
         before = (datetime.now(UTC) - older_than).isoformat()
-        done = DBOS.list_workflows(
-            status=["SUCCESS", "ERROR", "CANCELLED"],
-            completed_before=before,
-            limit=500,
-            load_input=False,
-            load_output=False,
-        )
-        ids = [status.workflow_id for status in done]
-        if ids:
-            DBOS.delete_workflows(ids)
+        with _spoken("delete finished workflows"):
+            done = DBOS.list_workflows(
+                status=["SUCCESS", "ERROR", "CANCELLED"],
+                completed_before=before,
+                limit=500,
+                load_input=False,
+                load_output=False,
+            )
+            ids = [status.workflow_id for status in done]
+            if ids:
+                DBOS.delete_workflows(ids)
         return len(ids)
 
     def close(self) -> None:
@@ -258,10 +271,22 @@ def _leave_when_closed(door: _Door) -> Any:
     return system.notifications_map
 
 
+@contextmanager
+def _spoken(what: str) -> Iterator[None]:
+    """What the library raises, in our words: callers survive a database that is away for a while."""
+    try:
+        yield
+    except (dbos_error.DBOSException, SQLAlchemyError) as error:
+        raise StoreError(
+            f"the engine could not {what}: {type(error).__name__}",
+            cure="Check that the database runs and is reachable.",
+        ) from error
+
+
 def _engine_url(database_url: str) -> str:
     """PostgreSQL: the same database, in the library's own schema. SQLite: a file beside ours, so that neither locks the other."""
     if database_url.startswith("sqlite"):
-        if ":memory:" in database_url:
+        if ":memory:" in database_url or database_url.rstrip("/") == "sqlite:":
             raise BotError(
                 "the durable engine needs a database file", cure="Set DROVER_DATABASE_URL to a file or to PostgreSQL."
             )

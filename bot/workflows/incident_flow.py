@@ -145,6 +145,8 @@ def _still_there(flow: Flow, steps: Steps, incident: str) -> bool:
 def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
     """Pre-image, apply, prove, soak; or put everything back."""
     begun = flow.patiently("begin", steps.begin, incident, patience=PATIENCE)
+    if isinstance(begun, Failed) and begun.kind == "NotFound":
+        return Word.GONE
     if isinstance(begun, Failed):
         flow.patiently("escalate", steps.escalate, incident, begun.message, patience=PATIENCE)
         return Word.STOP
@@ -161,6 +163,8 @@ def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
         if isinstance(outcome, Failed):
             return _put_back(flow, steps, incident, f"step {index + 1} could not be applied: {outcome.message}")
     proof = _until_proved(flow, steps, incident, timedelta(seconds=begun["within"]))
+    if proof.get("rollback"):
+        return _asked_back(flow, steps, incident)
     if not proof.get("holds"):
         return _put_back(
             flow,
@@ -169,6 +173,8 @@ def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
             f"the proof did not come within {int(begun['within'] // 60)} min: {proof.get('text', '')}",
         )
     soaked = _soak(flow, steps, incident, timedelta(seconds=begun["soak"]))
+    if soaked.get("rollback"):
+        return _asked_back(flow, steps, incident)
     if not soaked.get("holds"):
         return _put_back(flow, steps, incident, f"it came up and fell ill again: {soaked.get('text', '')}")
     flow.patiently("resolved", steps.resolved, incident, str(soaked.get("text", "")), patience=PATIENCE)
@@ -187,8 +193,10 @@ def _until_proved(flow: Flow, steps: Steps, incident: str, within: timedelta) ->
             return {"holds": False, "text": outcome.message}
         if waited >= within:
             return proof
-        flow.wait(LOOK_EVERY)
-        waited += LOOK_EVERY
+        message = flow.receive(TOPIC, LOOK_EVERY)
+        if _asks_back(message):
+            return {"holds": False, "rollback": True}
+        waited += timedelta() if message else LOOK_EVERY
 
 
 def _soak(flow: Flow, steps: Steps, incident: str, soak: timedelta) -> Json:
@@ -196,7 +204,11 @@ def _soak(flow: Flow, steps: Steps, incident: str, soak: timedelta) -> Json:
     waited, bad = timedelta(), 0
     proof: Json = {"holds": True, "text": ""}
     while waited < soak:
-        flow.wait(LOOK_EVERY)
+        message = flow.receive(TOPIC, LOOK_EVERY)
+        if _asks_back(message):
+            return {"holds": False, "rollback": True}
+        if message:
+            continue
         waited += LOOK_EVERY
         outcome = flow.step("prove", steps.prove, incident, "soak")
         if isinstance(outcome, Failed):
@@ -211,9 +223,20 @@ def _soak(flow: Flow, steps: Steps, incident: str, soak: timedelta) -> Json:
     return {"holds": True, "text": str(proof.get("text", ""))}
 
 
+def _asks_back(message: Json | None) -> bool:
+    """While a change is proved, a person can only take it back; every other word comes too late or too early."""
+    return message is not None and message.get("kind") == "rollback"
+
+
+def _asked_back(flow: Flow, steps: Steps, incident: str) -> Word:
+    _take_back(flow, steps, incident, "a person asked for it")
+    return Word.STOP
+
+
 def _put_back(flow: Flow, steps: Steps, incident: str, why: str) -> Word:
     learned = flow.patiently("failed_cure", steps.failed_cure, incident, why, patience=PATIENCE)
-    if isinstance(learned, Failed) or learned.get("keep"):
+    # That nothing could be learnt any more is no reason to leave a failed cure in the cluster.
+    if not isinstance(learned, Failed) and learned.get("keep"):
         flow.patiently("escalate", steps.escalate, incident, why, patience=PATIENCE)
         return Word.STOP
     _take_back(flow, steps, incident, why)

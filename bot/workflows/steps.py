@@ -5,10 +5,14 @@ field by its value, a timeline line by its name.
 """
 
 import re
+import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
+from bot.errors import BotError, StoreError
 from bot.incidents.incident import Incident, State
 from bot.policy.approvals import Approval
 from bot.policy.decide import Allow, Facts, decide, decision_json
@@ -39,6 +43,10 @@ Json = Mapping[str, Any]
 # Longer than any single write takes with its retries; shorter than anybody waits for a dead worker.
 LEASE = timedelta(minutes=15)
 
+# Where something of ours may be in the cluster, so that there is something to put back.
+_CHANGED = frozenset({State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK, State.ESCALATED})
+
+_log = structlog.get_logger("steps")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -47,6 +55,8 @@ class IncidentSteps:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        # Two incidents that begin at the same moment must not both be the last one that the brake lets through.
+        self._beginning = threading.Lock()
 
     # --- understand -------------------------------------------------------------------------------------------------------
 
@@ -98,7 +108,9 @@ class IncidentSteps:
             answer: dict[str, Any] = {"decision": "nothing-to-do"}
         else:
             plan = Plan.from_json(row.plan)
-            answer = decision_json(decide(self._parts.policy(), self._facts(row, plan))) | {"digest": plan.digest}
+            answer = decision_json(decide(self._parts.policy(), self._facts(row, plan, self._snapshot(row)))) | {
+                "digest": plan.digest
+            }
         changed = row.decision is not None and dict(row.decision) != answer
         self._parts.store.update(incident, self._now, decision=answer)
         return answer | {"changed": changed}
@@ -123,7 +135,12 @@ class IncidentSteps:
         """The comment that held an approval was edited or deleted."""
         row = self._get(incident)
         known = [Approval.from_json(raw) for raw in (row.approval or {}).get("approvals", ())]
-        kept = [each for each in known if each.comment != message["comment"]]
+        kept = [
+            each
+            for each in known
+            if each.comment != message["comment"]
+            or (not message.get("deleted") and each.comment_version == message.get("version"))
+        ]
         if len(kept) != len(known):
             self._parts.store.update(incident, self._now, approval={"approvals": [each.to_json() for each in kept]})
             self._tell(
@@ -172,6 +189,22 @@ class IncidentSteps:
         if row.state.over:
             tracker.close(issue.number, completed=True)
         return {"issue": issue.number}
+
+    def _publish_if_possible(self, row: Incident, *, only_status: bool = False) -> None:
+        """While something of ours is in a cluster, GitHub's absence must not keep the proof or the undo waiting.
+
+        What is left out here is caught up by the next step that tells something.
+        """
+        tracker = self._parts.tracker
+        try:
+            if not only_status:
+                self._publish(row)
+            elif tracker is not None and row.issue is not None:
+                tracker.upsert_comment(row.issue, f"status:{row.id}", status_comment(self._story(row)))
+        except StoreError:
+            raise
+        except BotError as error:
+            _log.warning("not_told", incident=row.id, error=error.message)
 
     def reject(self, incident: str, message: Json) -> Json:
         row = self._get(incident)
@@ -226,14 +259,15 @@ class IncidentSteps:
                 )
                 self._parts.store.update(incident, self._now, approval=None, attempt=row.attempt + 1)
                 return {"begun": False, "why": why}
-            answer = decide(self._parts.policy(), self._facts(row, plan))
-            if not isinstance(answer, Allow):
-                return {"begun": False, "why": "; ".join(answer.reasons)}
-            self._lock(row)
-            self._parts.store.save_preimage(row.id, plan.digest, [step.to_json() for step in plan.steps], self._now)
-            row = self._move(incident, State.REMEDIATING, changed_at=self._now)
+            with self._beginning:
+                answer = decide(self._parts.policy(), self._facts(row, plan, target.snapshot))
+                if not isinstance(answer, Allow):
+                    return {"begun": False, "why": "; ".join(answer.reasons)}
+                self._lock(row)
+                self._parts.store.save_preimage(row.id, plan.digest, [step.to_json() for step in plan.steps], self._now)
+                row = self._move(incident, State.REMEDIATING, changed_at=self._now)
             self._tell(row, "change", f"Mending begins, allowed by {answer.by}", once=f"begin-{row.attempt}")
-            self._publish(row)
+            self._publish_if_possible(row)
         return {
             "begun": True,
             "steps": len(plan.steps),
@@ -268,7 +302,7 @@ class IncidentSteps:
         self._tell(row, "change", f"{step.title}: done", once=name)
         if index + 1 == len(plan.steps):
             row = self._move(incident, State.VERIFYING)
-        self._publish(row)
+        self._publish_if_possible(row)
         return {"wrote": done.wrote, "seen": done.seen}
 
     def prove(self, incident: str, phase: str) -> Json:
@@ -281,9 +315,7 @@ class IncidentSteps:
         if text != row.outcome:
             row = self._parts.store.update(incident, self._now, outcome=text)
             self._tell(row, "proof", text, once=f"proof-{row.attempt}-{phase}-{text}")
-            tracker = self._parts.tracker
-            if tracker is not None and row.issue is not None:
-                tracker.upsert_comment(row.issue, f"status:{row.id}", status_comment(self._story(row)))
+            self._publish_if_possible(row, only_status=True)
         return {
             "holds": proof.holds,
             "text": proof.text,
@@ -307,14 +339,15 @@ class IncidentSteps:
         if row.state is not State.ROLLING_BACK:
             learned = self._learn(row)
             row = self._move(incident, State.ROLLING_BACK, outcome=why, **({"diagnosis": learned} if learned else {}))
-            self._publish(row)
+            self._publish_if_possible(row)
         return {"keep": False}
 
     def take_back(self, incident: str, index: int) -> Json:
         """Undo the `index`-th step from the end; `done` when there is none left. Also reads first."""
         row = self._get(incident)
         plan = self._current_plan(row)
-        if self._parts.store.preimage(row.id, plan.digest) is None or index >= len(plan.steps):
+        nothing_saved = self._parts.store.preimage(row.id, plan.digest) is None
+        if nothing_saved or index >= len(plan.steps) or row.state not in _CHANGED:
             return {"done": True}
         if row.state is not State.ROLLING_BACK:
             row = self._move(incident, State.ROLLING_BACK)
@@ -337,6 +370,9 @@ class IncidentSteps:
         return {"done": False, "wrote": back.wrote, "seen": back.seen}
 
     def rolled_back(self, incident: str, why: str) -> Json:
+        if self._get(incident).state not in {State.ROLLING_BACK, State.ROLLED_BACK}:
+            # Asked for after it was done, or before anything was written.
+            return {"nothing": True}
         row = self._move(incident, State.ROLLED_BACK, outcome=why, approval=None)
         self._parts.store.release(row.cluster, self._parts.holder, self._now)
         self._parts.store.set_note(f"failed:{row.cluster.rancher}:{row.cluster_uid}", self._now.isoformat())
@@ -415,9 +451,8 @@ class IncidentSteps:
         findings = diagnosis.get("findings") or []
         return findings[0] if diagnosis.get("verdict") == "cni-failure" and findings else None
 
-    def _facts(self, row: Incident, plan: Plan) -> Facts:
+    def _facts(self, row: Incident, plan: Plan, snapshot: ClusterSnapshot) -> Facts:
         best = self._best_finding(row) or {}
-        snapshot = self._snapshot(row)
         return Facts(
             risk=plan.risk,
             undo=plan.undo,

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from bot.incidents.incident import Incident
 from bot.ports import Assessed, SeenCluster
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
@@ -28,8 +29,7 @@ from rancher_ext.detection import (
     deserves_closer_look,
 )
 from rancher_ext.detection.verdict import OutOfScope, word
-from rancher_ext.errors import NotFound, RancherError
-from rancher_ext.fleet.cluster import ClusterKey
+from rancher_ext.errors import DroverError, NotFound
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.listeners.hint import ClusterHint
 from rancher_ext.listeners.queue import HintQueue
@@ -90,7 +90,11 @@ class Watchman:
         self._parts.fleet.save(_assessed(look) for look in looks)
         self._parts.fleet.forget_others(server.name, (look.snapshot.identity.id for look in looks))
         for look in looks:
-            self._follow(look, "sweep")
+            try:
+                self._follow(look, "sweep")
+            except DroverError as error:
+                # What cannot be noted of one cluster must not hide the others; the next sweep sees it again.
+                _log.warning("look_failed", cluster=str(look.snapshot.key), source="sweep", error=error.message)
         self._tell_gone(server, {look.snapshot.identity.uid for look in looks})
         now = self._parts.clock.now()
         self.coverage[server.name] = Coverage(clusters=len(looks), at=now)
@@ -106,7 +110,9 @@ class Watchman:
         try:
             snapshot = server.reader.cluster(hint.key.id)
         except NotFound:
-            self._send_gone(hint.key)
+            incident = self._parts.store.open_of(hint.key)
+            if incident:
+                self._send_gone(incident)
             return None
         look = self._judge(snapshot, self._parts.fleet.memory_of(hint.key, snapshot.identity.uid))
         self._parts.fleet.save([_assessed(look)])
@@ -126,7 +132,7 @@ class Watchman:
                 continue
             try:
                 self.look(hint)
-            except RancherError as error:
+            except DroverError as error:
                 _log.warning("look_failed", cluster=str(hint.key), source=hint.source, error=error.message)
                 self._queue.put(hint, not_before=self._parts.clock.now() + timedelta(seconds=30))
 
@@ -136,7 +142,7 @@ class Watchman:
             for server in self._parts.ranchers.values():
                 try:
                     done = self.sweep(server)
-                except RancherError as error:
+                except DroverError as error:
                     self.coverage[server.name].error = error.message
                     _log.warning("sweep_failed", rancher=server.name, error=error.message, cure=error.cure)
                 else:
@@ -177,24 +183,26 @@ class Watchman:
             return
         progress = look.progress
         if progress.ill_since is None:
-            self._engine.send(
-                incident.id, TOPIC, {"kind": "healed"}, once=f"{incident.id}/healed/{progress.well_since}"
-            )
+            once = f"{incident.id}/healed/{progress.well_since}/{self._hour()}"
+            self._engine.send(incident.id, TOPIC, {"kind": "healed"}, once=once)
         elif progress.well_since:
             self._queue.put(
                 ClusterHint(look.snapshot.key, "recheck"), not_before=progress.well_since + self._parts.limits.settle
             )
 
-    def _send_gone(self, key: ClusterKey) -> None:
-        incident = self._parts.store.open_of(key)
-        if incident:
-            self._engine.send(incident.id, TOPIC, {"kind": "gone"}, once=f"{incident.id}/gone/{incident.attempt}")
+    def _send_gone(self, incident: Incident) -> None:
+        once = f"{incident.id}/gone/{self._hour()}"
+        self._engine.send(incident.id, TOPIC, {"kind": "gone"}, once=once)
+
+    def _hour(self) -> str:
+        """A word that was heard at the wrong moment is said again, but not at every look."""
+        return f"{self._parts.clock.now():%Y-%m-%dT%H}"
 
     def _tell_gone(self, server: RancherServer, present: Iterable[str]) -> None:
         known = set(present)
         for incident in self._parts.store.all(only_open=True, limit=10_000):
             if incident.cluster.rancher == server.name and incident.cluster_uid not in known:
-                self._send_gone(incident.cluster)
+                self._send_gone(incident)
 
 
 def facts_of(look: Look) -> dict[str, Any]:

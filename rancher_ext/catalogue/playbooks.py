@@ -29,6 +29,7 @@ def load_playbooks(signatures: Collection[str], user_dirs: Iterable[Path] = ()) 
         if isinstance(document, Problem):
             problems.append(document)
             continue
+        problems += document.duplicates()
         try:
             playbook = Playbook.model_validate(document.value)
         except ValidationError as error:

@@ -28,9 +28,9 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
     snapshot = target.snapshot
     if snapshot.distribution is not Distribution.RKE1 or snapshot.management is not Management.PROVISIONED:
         return NotPossible("it is not an RKE1 cluster made by this Rancher")
-    (option, wanted), *others = arguments.items()
-    if others:
+    if len(arguments) != 1:
         return NotPossible("the action sets one option at a time")
+    ((option, wanted),) = arguments.items()
     item = target.local.get(MANAGEMENT_CLUSTERS, snapshot.identity.id)
     if mapping(item, "spec").get("clusterTemplateRevisionId"):
         return NotPossible(

@@ -1,0 +1,73 @@
+"""What may stand in `policy.yaml`, and what is said about the rest? With file and line, all problems together."""
+
+import pytest
+
+from bot.knowledge import load_policy
+from rancher_ext.errors import ConfigError
+
+
+@pytest.fixture
+def load(tmp_path):
+    def loaded(text: str):
+        (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")
+        return load_policy(tmp_path / "policy.yaml")
+
+    return loaded
+
+
+def test_an_empty_file_is_the_strict_default(load):
+    policy = load("# nothing\n")
+    assert policy.rules == ()
+    assert policy.brakes.clusters_at_once == 3
+
+
+def test_durations_and_approvals_are_read_as_people_write_them(load):
+    policy = load(
+        "default:\n  safe: {needs: 2 approvals, by: Maintain}\napprovals: {expire: 90m}\nbrakes: {clusters_at_once: 1}\n"
+    )
+    need = next(iter(policy.default.values()))
+    assert (need.needs, need.by) == (2, "maintain")
+    assert policy.approvals.expire.total_seconds() == 5400
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("default:\n  safe: {needs: 0}\n", 2, "greater than or equal to 1"),
+        ("default:\n  safe: {needs: some approvals}\n", 2, "write for example '1 approval'"),
+        ("default:\n  safe: {by: owner}\n", 2, "'owner' is not a role; choose one of read, triage"),
+        ("default:\n  save: {needs: 1}\n", 2, "'safe', 'disruptive' or 'destructive'"),
+        ("rules:\n  - when: {risk: safe}\n    decide: maybe\n", 3, "'auto', 'approve', 'never' or 'dry-run'"),
+        ("rules:\n  - when: {rsik: safe}\n    decide: auto\n", 2, "Extra inputs are not permitted"),
+        ("rules:\n  - decide: auto\n", 2, "Field required"),
+        ("rules:\n  - {when: {}, decide: auto, unless: approved}\n", 2, "makes no sense with `decide: auto`"),
+        ("approvals: {expire: soon}\n", 1, "write for example 90s, 20m, 24h or 14d"),
+        ("brakes:\n  clusters_at_once: 0\n", 2, "greater than or equal to 1"),
+        ("opt_out: x\nopt_out: y\n", 2, "the key 'opt_out' stands here twice"),
+        ("- a\n- b\n", 1, "valid dictionary"),
+        ("rules: [\n", 2, "not YAML"),
+    ],
+)
+def test_a_problem_names_file_and_line(load, tmp_path, text, line, says):
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert caught.value.message.startswith(f"{tmp_path / 'policy.yaml'}:{line}: ")
+    assert says in caught.value.message
+    assert "without one Drover does not start" in caught.value.cure
+
+
+def test_a_cause_that_does_not_exist_would_silently_never_match(load):
+    """A `never` for a misspelt cause would protect nothing."""
+    with pytest.raises(ConfigError, match=r":2: .*Did you mean 'kernel-module-missing'"):
+        load("rules:\n  - {when: {cause: kernel-module-mising}, decide: never}\n")
+
+
+def test_all_problems_come_together(load):
+    with pytest.raises(ConfigError) as caught:
+        load("brakes: {clusters_at_once: 0}\nrules:\n  - {when: {}, decide: perhaps}\n")
+    assert [line.split(":")[1] for line in caught.value.message.splitlines()] == ["1", "3"]
+
+
+def test_a_policy_that_cannot_be_read_is_an_error_and_never_a_default(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_policy(tmp_path / "missing.yaml")

@@ -1,0 +1,135 @@
+"""Killed at every step, every write and every word once, in one incident: each thing still happens exactly once."""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bot.adapters.database import Database
+from bot.adapters.incident_store import IncidentStore
+from bot.incidents.timeline import broken_link
+from bot.simulator import RunningGitHub
+from rancher_ext.simulator.clock import SimClock
+from rancher_ext.simulator.fleet import Fleet
+from rancher_ext.simulator.running import RunningRancher
+from tests.bot.workflows.world import PEOPLE, SPEED, in_process_environment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+SCRIPT = Path(__file__).with_name("many_lives.py")
+ROOT = Path(__file__).parents[3]
+
+
+class Stage:
+    def __init__(self, home, scenario, label=None):
+        self.home, self.origin = home, time.time()
+        self.fleet = Fleet(SimClock(SPEED, self.origin))
+        self.fleet.add(scenario, "edge-01")
+        (home / "policy.yaml").write_text(
+            "rules: [{when: {risk: safe}, decide: auto}]\n" if label == "auto" else "rules: []\n", encoding="utf-8"
+        )
+
+    def live(self, final):
+        with (
+            RunningRancher(self.fleet, tick_every=0.02) as rancher,
+            RunningGitHub(people=PEOPLE) as github,
+        ):
+            environment = in_process_environment() | {
+                "DROVER_HOME": str(self.home),
+                "DROVER_CONFIG_DIR": str(self.home),
+                "DROVER_RANCHER_URL": rancher.url,
+                "DROVER_RANCHER_TOKEN": rancher.token,
+                "DROVER_GITHUB_API_URL": github.url,
+                "DROVER_GITHUB_REPOSITORY": github.repository,
+                "DROVER_GITHUB_TOKEN": github.token,
+                "DROVER_CLOCK_SPEED": str(SPEED),
+                "DROVER_CLOCK_ORIGIN": repr(self.origin),
+                "DROVER_EXECUTOR_ID": "many-lives",
+                "PYTHONPATH": str(ROOT),
+            }
+            over = threading.Event()
+            approver = threading.Thread(target=self._approve, args=(github, over))
+            approver.start()
+            try:
+                done = subprocess.run(
+                    [sys.executable, str(SCRIPT), str(self.home), final],
+                    env=environment,
+                    cwd=ROOT,
+                    capture_output=True,
+                    text=True,
+                    timeout=400,
+                )
+            finally:
+                over.set()
+                approver.join()
+            places = (self.home / "places").read_text().splitlines()
+            assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-4000:], places[-5:])
+            self.lives = int(done.stdout.split()[-2])
+            self.places = places
+            self.issues = github.issues
+            self.writes = [
+                entry["body"][-1]["op"]
+                for entry in self.fleet.journal
+                if entry["tookEffect"] and "selfsubject" not in entry["path"]
+            ]
+            self.bot = github.bot
+        database = Database(f"sqlite:///{self.home}/drover.sqlite")
+        self.store = IncidentStore(database)
+        self.rows, self.audit = self.store.all(), self.store.audit()
+        self.timeline = self.store.timeline(self.rows[0].id)
+        database.close()
+
+    def _approve(self, github, over):
+        """Maria reads the issue and agrees, once."""
+        while not over.wait(0.05):
+            for issue in github.issues:
+                found = re.search(r"^/drover approve ([0-9a-f]{6})", issue.body, re.MULTILINE)
+                if found:
+                    github.comment_as("maria", issue.number, f"/drover approve {found[1]}")
+                    return
+
+    @property
+    def markers(self):
+        comments = [comment for comment in self.issues[0].comments if comment.author == self.bot]
+        return Counter(re.search(r"drover:(\S+) -->", comment.body)[1] for comment in comments)
+
+
+def test_a_cure_that_works(tmp_path):
+    stage = Stage(tmp_path, "rke1-canal-br-netfilter")
+    stage.live("resolved")
+    assert stage.writes == ["add"]
+    (row,) = stage.rows
+    assert (row.state, row.episode) == ("resolved", 1)
+    (issue,) = stage.issues
+    assert not issue.open
+    assert set(stage.markers.values()) == {1}
+    assert {marker.split(":")[0] for marker in stage.markers} == {"status", "healed"}
+    assert [record.what for record in stage.audit] == ["intend", "write"]
+    assert broken_link(stage.audit) is None
+    told = Counter(entry.text for entry in stage.timeline)
+    assert all(count == 1 for text, count in told.items() if "→" in text or "approved" in text or ": done" in text)
+    assert stage.lives == len(stage.places) + 1
+    for step in ("collect", "diagnose", "plan", "decide", "report", "note_approval", "begin", "apply", "prove", "resolved"):
+        assert any(place.startswith(f"before step.{step}(") for place in stage.places)
+        assert any(place.startswith(f"after step.{step}(") for place in stage.places)
+    assert "after action.apply()" in stage.places
+
+
+def test_a_cure_that_fails_and_is_put_back(tmp_path):
+    stage = Stage(tmp_path, "rke1-canal-cure-fails", label="auto")
+    stage.live("rolled-back")
+    assert stage.writes == ["add", "remove"]
+    (row,) = stage.rows
+    assert row.state == "rolled-back"
+    (issue,) = stage.issues
+    assert issue.open
+    assert set(stage.markers.values()) == {1}
+    assert [record.what for record in stage.audit] == ["intend", "write", "intend-undo", "undo"]
+    assert broken_link(stage.audit) is None
+    for step in ("failed_cure", "take_back", "rolled_back"):
+        assert any(place.startswith(f"after step.{step}(") for place in stage.places)
+    assert "after action.take_back()" in stage.places
