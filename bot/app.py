@@ -34,7 +34,16 @@ from bot.workflows.story import story_of
 from bot.workflows.watchman import INCIDENT, Watchman
 from rancher_ext.client.snapshot import FleetReader
 from rancher_ext.client.transport import RetryPolicy, TokenSource, Transport
-from rancher_ext.errors import DroverError, NotFound, RancherUnreachable, ServerFailed, TooManyRequests
+from rancher_ext.errors import (
+    CertificateRefused,
+    ClusterUnavailable,
+    DroverError,
+    NotRancher,
+    RancherUnreachable,
+    ServerFailed,
+    TooManyRequests,
+    Unauthorized,
+)
 from rancher_ext.fleet.cluster import ClusterKey
 from rancher_ext.listeners.hint import ClusterHint
 from rancher_ext.listeners.queue import HintQueue
@@ -47,6 +56,11 @@ LOOKERS = 4
 COMMENTS_EVERY = 60.0
 CLEAN_EVERY = 3600.0
 KEEP_WORKFLOWS = timedelta(days=7)
+# Comments are read back a day at the most; a month is far beyond any redelivery.
+KEEP_CLAIMS = timedelta(days=30)
+# Alertmanager repeats itself: a name that no Rancher knows is looked up again after this many seconds.
+UNKNOWN_FOR = 300.0
+UNKNOWN_AT_MOST = 10_000
 
 # GitHub's limits for requests that make content.
 WRITES_PER_MINUTE = 80
@@ -107,7 +121,17 @@ class App:
             database_url=settings.database_url,
             executor_id=settings.executor_id,
             clock=self.clock,
-            transient=(RancherUnreachable, ServerFailed, TooManyRequests, BotError),
+            # What an ordinary day brings: a restart, a token that is being replaced, a proxy's page instead of an answer.
+            transient=(
+                RancherUnreachable,
+                ServerFailed,
+                TooManyRequests,
+                NotRancher,
+                ClusterUnavailable,
+                Unauthorized,
+                CertificateRefused,
+                BotError,
+            ),
         )
         self.steps = IncidentSteps(self.parts)
         self.engine.register(INCIDENT, lambda flow, incident: run_incident(flow, self.steps, incident))
@@ -120,6 +144,7 @@ class App:
             for rancher in settings.ranchers
         ]
         self._threads: list[threading.Thread] = []
+        self._unknown_names: dict[str, float] = {}
 
     def start(self) -> None:
         """Take up what was left, then listen, sweep and read comments in the background."""
@@ -147,22 +172,25 @@ class App:
         self.database.close()
 
     def accept_delivery(self, guid: str, event: str, payload: Mapping[str, Any]) -> bool:
-        """Durable before it is acknowledged. False when this delivery was accepted before."""
+        """Durable before it is acknowledged. False when this delivery was accepted before, or is none that we act on."""
+        if event != "issue_comment":
+            return False
         if not self.deliveries.accept(guid, event, payload, self.clock.now()):
             return False
         self.engine.start(DELIVERY, f"{DELIVERY}:{guid}", guid)
         return True
 
     def accept_hint_names(self, names: Sequence[str], source: str) -> int:
-        """Hints by id or display name. Returns how many are known; an unknown name costs nothing but this look."""
-        known = {cluster.key.id: cluster.key for cluster in self.fleet_store.seen()}
-        by_name = {cluster.name: cluster.key for cluster in self.fleet_store.seen()}
-        accepted = 0
-        for name in names:
-            key = known.get(name) or by_name.get(name) or self._ask_for(name)
-            if key:
-                accepted += self.queue.put(ClusterHint(key, source))
-        return accepted
+        """Hints by id or display name, on every server that has it. Returns how many are known; unknown ones cost one list."""
+        known: dict[str, list[ClusterKey]] = {}
+        for cluster in self.fleet_store.seen():
+            for name in {cluster.key.id, cluster.name}:
+                known.setdefault(name, []).append(cluster.key)
+        missing = [name for name in names if name not in known]
+        if missing:
+            for name, keys in self._ask_for(missing).items():
+                known.setdefault(name, []).extend(keys)
+        return sum(self.queue.put(ClusterHint(key, source)) for name in names for key in known.get(name, ()))
 
     def coverage_text(self) -> str:
         """For the foot of an issue: how much of the fleet was seen, and when."""
@@ -210,7 +238,8 @@ class App:
             parts.append(
                 PartHealth(f"rancher {name}", seen, coverage.error or ("" if seen else "no sweep has ended yet"))
             )
-        ready = all(part.ok for part in parts) and bool(self._threads)
+        # A Rancher that is away is told, but hooks and pages must stay reachable just then.
+        ready = all(part.ok for part in parts if not part.name.startswith("rancher")) and bool(self._threads)
         return HealthReport(alive=not dead, ready=ready, parts=parts)
 
     def _story(self, identifier: str) -> Story | None:
@@ -230,15 +259,26 @@ class App:
             watch_connected=all(watch.connected for watch in self.watches) if self.watches else None,
         )
 
-    def _ask_for(self, name: str) -> ClusterKey | None:
-        for server in self.parts.ranchers.values():
+    def _ask_for(self, names: Sequence[str]) -> dict[str, list[ClusterKey]]:
+        """Clusters that no sweep has seen yet. A name that nobody knows is not asked for again for a while."""
+        now = time.monotonic()
+        fresh = [name for name in names if now - self._unknown_names.get(name, -UNKNOWN_FOR) >= UNKNOWN_FOR]
+        found: dict[str, list[ClusterKey]] = {}
+        everybody = True
+        for server in self.parts.ranchers.values() if fresh else ():
             try:
-                return server.reader.find(name)
-            except NotFound:
-                continue
+                keys = server.reader.keys()
             except DroverError as error:
                 _log.warning("hint_unresolved", rancher=server.name, error=error.message)
-        return None
+                everybody = False
+                continue
+            for name in fresh:
+                found.setdefault(name, []).extend(keys.get(name, ()))
+        if len(self._unknown_names) > UNKNOWN_AT_MOST:
+            self._unknown_names.clear()
+        if everybody:
+            self._unknown_names.update(dict.fromkeys((name for name in fresh if not found.get(name)), now))
+        return found
 
     def _run_delivery(self, flow: Flow, guid: str) -> str:
         flow.patiently("handle", self._handle_delivery, guid, patience=PATIENCE)
@@ -252,7 +292,9 @@ class App:
             # It was accepted with a good signature and cannot become better: noted, and done with.
             _log.warning("delivery_malformed", guid=guid, error=error.message)
             told = None
-        if isinstance(told, CommentEvent):
+        mine = self.settings.github.repository.lower() if self.settings.github else ""
+        # A webhook of an organisation or an App brings comments of other repositories, where #5 is another issue.
+        if isinstance(told, CommentEvent) and told.repository.lower() == mine:
             self.desk.hear(
                 Heard(
                     told.action,
@@ -262,6 +304,7 @@ class App:
                     told.author_is_bot,
                     told.body,
                     told.updated_at,
+                    edited=told.action == "edited" or told.sender != told.author or told.updated_at != told.created_at,
                 )
             )
         self.deliveries.done(guid, self.clock.now())
@@ -289,8 +332,10 @@ class App:
             self.stop_event.wait(seconds)
 
     def _clean(self) -> None:
-        """Old evidence and the records of finished workflows. Incidents and audit stay."""
+        """Old evidence, and the records of finished workflows, deliveries and comments. Incidents and audit stay."""
         self.engine.forget_finished(KEEP_WORKFLOWS)
+        self.deliveries.forget(self.clock.now() - KEEP_WORKFLOWS)
+        self.parts.store.forget_claims(self.clock.now() - KEEP_CLAIMS)
         before = time.time() - self.clock.real_seconds(self.settings.keep_evidence)
         for archive in self.settings.evidence_dir.glob("*.tar.gz"):
             _remove_if_older(archive, before)

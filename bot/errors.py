@@ -12,7 +12,12 @@ from rancher_ext.errors import DroverError
 
 
 class BotError(DroverError):
-    """The root of the service's own errors. `cure` says what to do next."""
+    """The root of the service's own errors. `cure` says what to do next.
+
+    `lasting` says that trying again brings the same answer.
+    """
+
+    lasting: bool = False
 
 
 class SettingsError(BotError):

@@ -105,6 +105,10 @@ class IssueTracker(Protocol):
         """Comments of all issues of the repository, changed since, oldest first."""
         ...
 
+    def comment(self, comment_id: int) -> CommentView | None:
+        """One comment as it stands now, or None when it was deleted."""
+        ...
+
     def role_of(self, login: str) -> Role: ...
 
     def check(self) -> str:
@@ -191,6 +195,8 @@ class IncidentBook(Protocol):
     def claimed(self, key: str) -> bool:
         """Did anybody claim it before?"""
         ...
+
+    def forget_claims(self, before: datetime) -> None: ...
 
     def lease(self, cluster: ClusterKey, holder: str, now: datetime, lasts: timedelta) -> int | None: ...
 

@@ -245,6 +245,7 @@ class _Reader:
         host, port = self._listen()
         policy = self.value("POLICY_FILE")
         own_policy = config_dir / "policy.yaml"
+        database = self.value("DATABASE_URL") or f"sqlite:///{home / 'drover.sqlite'}"
         return Settings(
             ranchers=self._ranchers(file),
             github=self._github(file),
@@ -253,9 +254,12 @@ class _Reader:
             page_tokens=self._list("PAGE_TOKENS"),
             trusted_proxy_header=self.value("TRUSTED_PROXY_HEADER"),
             home=home,
-            database_url=self.value("DATABASE_URL") or f"sqlite:///{home / 'drover.sqlite'}",
+            database_url=database,
             public_url=self._url("PUBLIC_URL").rstrip("/"),
-            executor_id=self.value("EXECUTOR_ID") or socket.gethostname(),
+            # A SQLite file serves one process, so its name may be constant: a container's host name changes at every update,
+            # and whoever has another name finds nothing of what was begun.
+            executor_id=self.value("EXECUTOR_ID")
+            or ("drover" if database.startswith("sqlite") else socket.gethostname()),
             policy_file=self._existing("POLICY_FILE") if policy else (own_policy if own_policy.is_file() else None),
             signature_dirs=self._folders("SIGNATURE_DIRS", config_dir / "signatures"),
             playbook_dirs=self._folders("PLAYBOOK_DIRS", config_dir / "playbooks"),

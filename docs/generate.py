@@ -30,7 +30,7 @@ _ABOUT = {
     "DATABASE_URL": "Default: a SQLite file under `DROVER_HOME`. PostgreSQL in production.",
     "HOME": "Database and evidence. Default `~/.local/share/drover`.",
     "PUBLIC_URL": "How people reach the dashboard; issues link to it.",
-    "EXECUTOR_ID": "Stable and unique per process; default the host name. See upgrading.md.",
+    "EXECUTOR_ID": "Stable and unique per process: by it a restarted process finds what it had begun. Default `drover` with SQLite, the host name with PostgreSQL (use a StatefulSet). See upgrading.md.",
     "POLICY_FILE": "What may run and who must agree. Default: policy.yaml in the configuration folder, else the shipped one.",
     "SIGNATURE_DIRS": "Folders with signatures of your own, separated by colons.",
     "PLAYBOOK_DIRS": "Folders with playbooks of your own, separated by colons.",

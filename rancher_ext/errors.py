@@ -10,6 +10,7 @@ DroverError                 has `cure`: one sentence that says what to do next
     ├── Unauthorized        401
     ├── Forbidden           403, says which right is missing
     ├── NotFound            404
+    │   └── UnknownPath     404 that says nothing about an object
     ├── Gone                410, a watch must list again
     ├── Conflict            409 or a failed JSON Patch test: somebody else changed the object
     ├── Invalid             422, the object is not acceptable
@@ -81,6 +82,10 @@ class Forbidden(RancherError):
 
 class NotFound(RancherError):
     """404: there is no such object (Steve also says so where the right to read is missing)."""
+
+
+class UnknownPath(NotFound):
+    """404 without a word about an object: an unknown kind, or an answer of something before Rancher. Proves nothing gone."""
 
 
 class Gone(RancherError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.database import Database, deliveries
@@ -44,6 +44,11 @@ class DeliveryStore:
     def done(self, guid: str, at: datetime) -> None:
         with self._database.transaction() as connection:
             connection.execute(update(deliveries).where(deliveries.c.guid == guid[:100]).values(handled_at=at))
+
+    def forget(self, before: datetime) -> None:
+        """Handled ones, after GitHub has long stopped to send them again."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(deliveries).where(deliveries.c.handled_at < before))
 
     def waiting(self) -> list[str]:
         """Accepted and not handled: a crash may lie between."""

@@ -106,6 +106,15 @@ class Comments:
         except GitHubNotFound:
             return  # its author deleted the comment: there is nobody to nod to
 
+    def get(self, comment_id: int) -> CommentView | None:
+        """One comment, read now; None when it is gone. The issue's number is not looked at."""
+        try:
+            return self._client.read(
+                f"read comment {comment_id}", lambda repo: self._view(repo.get_issue(1).get_comment(comment_id))
+            )
+        except GitHubNotFound:
+            return None
+
     def since(self, when: datetime) -> Sequence[CommentView]:
         """Comments changed at or after `when`, in the order of their last change.
 

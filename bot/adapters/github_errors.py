@@ -43,9 +43,13 @@ class GitHubRefused(GitHubError):
 class GitHubNotFound(GitHubError):
     """It is not there, or we may not see it."""
 
+    lasting = True
+
 
 class GitHubRejected(GitHubError):
     """GitHub finds the request invalid; repeating it changes nothing."""
+
+    lasting = True
 
 
 class GitHubSlowDown(GitHubError):

@@ -172,6 +172,9 @@ class GitHubIssues:
     def comments_since(self, when: datetime) -> Sequence[CommentView]:
         return self._comments.since(when)
 
+    def comment(self, comment_id: int) -> CommentView | None:
+        return self._comments.get(comment_id)
+
     # --- who may ---
 
     def role_of(self, login: str) -> Role:

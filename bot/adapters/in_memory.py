@@ -156,6 +156,10 @@ class InMemoryIssues:
             fresh = [comment for comment in self._comments.values() if comment.updated_at >= since]
         return sorted(fresh, key=lambda comment: (comment.updated_at, comment.id))
 
+    def comment(self, comment_id: int) -> CommentView | None:
+        with self._lock:
+            return self._comments.get(comment_id)
+
     def role_of(self, login: str) -> Role:
         return self.people.get(login, Role.NONE)
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.database import Database, audit, clean, handled, incidents, leases, notes, preimages, timeline
-from bot.errors import NoSuchIncidentError, StoreError
+from bot.errors import NoSuchIncidentError
 from bot.incidents.incident import RELAPSE, Incident, State, check_move, first_signature, incident_id
 from bot.incidents.timeline import AuditRecord, TimelineEntry, audit_digest
 from rancher_ext.detection import Stuck
@@ -210,6 +210,11 @@ class IncidentStore:
         except IntegrityError:
             return False
         return True
+
+    def forget_claims(self, before: datetime) -> None:
+        """Old versions of comments that nobody will bring again."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(handled).where(handled.c.at < before))
 
     def claimed(self, key: str) -> bool:
         """Did anybody claim it before?"""

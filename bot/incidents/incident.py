@@ -42,17 +42,35 @@ MOVES: Mapping[State, frozenset[State]] = {
     _S.DETECTED: frozenset({_S.DIAGNOSING, _S.SUPERSEDED, _S.ESCALATED}),
     _S.DIAGNOSING: frozenset({_S.REPORTED, _S.SUPERSEDED, _S.ESCALATED}),
     _S.REPORTED: frozenset(
-        {_S.AWAITING_APPROVAL, _S.REMEDIATING, _S.DIAGNOSING, _S.SUPERSEDED, _S.SNOOZED, _S.REJECTED, _S.ESCALATED}
+        {
+            _S.ROLLING_BACK,
+            _S.AWAITING_APPROVAL,
+            _S.REMEDIATING,
+            _S.DIAGNOSING,
+            _S.SUPERSEDED,
+            _S.SNOOZED,
+            _S.REJECTED,
+            _S.ESCALATED,
+        }
     ),
     _S.AWAITING_APPROVAL: frozenset(
-        {_S.REMEDIATING, _S.REJECTED, _S.DIAGNOSING, _S.REPORTED, _S.SUPERSEDED, _S.SNOOZED, _S.ESCALATED}
+        {
+            _S.ROLLING_BACK,
+            _S.REMEDIATING,
+            _S.REJECTED,
+            _S.DIAGNOSING,
+            _S.REPORTED,
+            _S.SUPERSEDED,
+            _S.SNOOZED,
+            _S.ESCALATED,
+        }
     ),
     _S.REMEDIATING: frozenset({_S.VERIFYING, _S.ROLLING_BACK, _S.ESCALATED}),
     _S.VERIFYING: frozenset({_S.RESOLVED, _S.ROLLING_BACK, _S.ESCALATED}),
     _S.ROLLING_BACK: frozenset({_S.ROLLED_BACK, _S.ESCALATED}),
     _S.ROLLED_BACK: frozenset({_S.ESCALATED, _S.DIAGNOSING, _S.SUPERSEDED}),
     _S.ESCALATED: frozenset({_S.DIAGNOSING, _S.SUPERSEDED, _S.REPORTED, _S.ROLLING_BACK}),
-    _S.REJECTED: frozenset({_S.DIAGNOSING, _S.SUPERSEDED}),
+    _S.REJECTED: frozenset({_S.ROLLING_BACK, _S.DIAGNOSING, _S.SUPERSEDED}),
     _S.SNOOZED: frozenset({_S.DIAGNOSING, _S.REPORTED, _S.SUPERSEDED}),
     _S.RESOLVED: frozenset(),
     _S.SUPERSEDED: frozenset(),

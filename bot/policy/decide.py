@@ -15,7 +15,7 @@ from rancher_ext.remediation.action import Risk, UndoKind
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything a decision may rest on."""
+    """Everything a decision may rest on. `not_now` says why the cluster itself must not be written to at this moment."""
 
     risk: Risk
     undo: UndoKind
@@ -29,6 +29,7 @@ class Facts:
     dry_run: bool
     failed_before: bool
     now: datetime
+    not_now: str = ""
     approvals: Sequence[Approval] = ()
 
 
@@ -98,7 +99,9 @@ def decide(policy: Policy, facts: Facts) -> Decision:
             )
         )
     if facts.paused:
-        return Wait(("Drover is paused: `/drover resume` lets it act again",))
+        return Wait(("Drover is paused: `drover resume` on its machine lets it act again",))
+    if facts.not_now:
+        return Wait((facts.not_now,))
     if facts.mending_now >= policy.brakes.clusters_at_once:
         return Wait(
             (

@@ -24,6 +24,7 @@ from bot.reports.escape import code_span, escape_markdown
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
 from bot.workflows.parts import Parts
+from bot.workflows.steps import written_note
 from bot.workflows.story import story_of
 from rancher_ext.remediation.plan import Plan
 
@@ -35,7 +36,11 @@ _OVERLAP = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class Heard:
-    """One version of one comment. `action` is created, edited or deleted."""
+    """One version of one comment. `action` is created, edited or deleted.
+
+    `edited` says that this is not the text as its author first sent it. GitHub lets everybody with write access edit anybody's
+    comment, so such a text takes back what was said before, and commands nothing.
+    """
 
     action: str
     issue: int
@@ -44,6 +49,7 @@ class Heard:
     author_is_bot: bool
     body: str
     updated_at: datetime
+    edited: bool = False
 
     @property
     def key(self) -> str:
@@ -79,14 +85,34 @@ class Desk:
         incident = self._parts.store.by_issue(heard.issue)
         if incident is None:
             return
+        if self._is_outdated(heard):
+            return
         if heard.action == "deleted":
             self._void(incident, heard)
             return
         if self._parts.store.claimed(heard.key):
             return
         self._void(incident, heard)
-        self._obey(tracker, incident, heard)
+        if not heard.edited:
+            self._obey(tracker, incident, heard)
+        elif parse(heard.body):
+            tracker.react(heard.comment_id, "confused")
         self._parts.store.claim(heard.key, self._parts.clock.now())
+
+    def _is_outdated(self, heard: Heard) -> bool:
+        """Deliveries overtake each other. What a newer version has replaced, or a deletion ended, is not heard any more."""
+        name = f"comment:{heard.comment_id}"
+        newest = self._parts.store.note(name)
+        if newest == "deleted":
+            return True
+        if heard.action == "deleted":
+            self._parts.store.set_note(name, "deleted")
+            return False
+        if newest is not None and heard.updated_at < datetime.fromisoformat(newest):
+            return True
+        if newest is None or heard.updated_at > datetime.fromisoformat(newest):
+            self._parts.store.set_note(name, heard.updated_at.isoformat())
+        return False
 
     def _obey(self, tracker: IssueTracker, incident: Incident, heard: Heard) -> None:
         asked = parse(heard.body)
@@ -115,19 +141,25 @@ class Desk:
         since = datetime.fromisoformat(noted) if noted else datetime.now(UTC) - timedelta(days=1)
         comments = tracker.comments_since(since - _OVERLAP)
         for comment in comments:
-            self.hear(
-                Heard(
-                    "created",
-                    comment.issue,
-                    comment.id,
-                    comment.author,
-                    comment.author_is_bot,
-                    comment.body,
-                    comment.updated_at,
-                )
+            heard = Heard(
+                "created",
+                comment.issue,
+                comment.id,
+                comment.author,
+                comment.author_is_bot,
+                comment.body,
+                comment.updated_at,
+                edited=comment.updated_at != comment.created_at,
             )
-        if comments:
-            self._parts.store.set_note(_LAST_READ, max(comment.updated_at for comment in comments).isoformat())
+            try:
+                self.hear(heard)
+            except BotError as error:
+                if not error.lasting:
+                    raise
+                # One comment that can never be answered (its issue locked, say) must not keep all later ones unread.
+                _log.warning("comment_given_up", comment=comment.id, error=error.message)
+                self._parts.store.claim(heard.key, self._parts.clock.now())
+            self._parts.store.set_note(_LAST_READ, comment.updated_at.isoformat())
         return len(comments)
 
     # --- what commands ask for ----------------------------------------------------------------------------------------------
@@ -154,20 +186,21 @@ class Desk:
         return f"Plan `{plan.short}`: {escape_markdown(plan.title)} ({plan.risk}, undo {plan.undo})\n\n{steps}"
 
     def request_diagnosis(self, incident: str, by: str) -> Outcome:
-        return self._again(incident, by)
+        if self._parts.store.get(incident).state is State.REJECTED:
+            return Outcome(False, "The plan was rejected; `/drover retry` begins afresh.")
+        return self._again(incident, by, keep=True)
 
     def request_retry(self, incident: str, by: str) -> Outcome:
-        return self._again(incident, by)
+        return self._again(incident, by, keep=False)
 
     def request_rollback(self, incident: str, by: str, role: Role) -> Outcome:
         row = self._parts.store.get(incident)
-        if row.plan is None or row.changed_at is None:
-            return Outcome(False, "Drover has changed nothing on this cluster, so there is nothing to put back.")
+        written = self._parts.store.note(written_note(row.id))
         if row.state in {State.ROLLED_BACK, State.ROLLING_BACK}:
             return Outcome(False, f"Nothing is left to put back: this incident is {row.state}.")
-        if row.state not in {State.REMEDIATING, State.VERIFYING, State.ESCALATED} and not row.state.over:
-            return Outcome(False, f"Nothing of the current plan was written: this incident is {row.state}.")
-        need = self._parts.policy().need(Plan.from_json(row.plan).risk)
+        if not written or row.state.over:
+            return Outcome(False, "Nothing of Drover's is in this cluster, so there is nothing to put back.")
+        need = self._parts.policy().need(Plan.from_json(written).risk)
         if not at_least(role.name.lower(), need.by):
             return Outcome(False, f"Putting this back needs the role {need.by}; you have {role.name.lower()}.")
         return self._send(row, {"kind": "rollback", "by": by}, "rollback", by)
@@ -205,11 +238,11 @@ class Desk:
             return Outcome(False, f"There is nothing to reject: this incident is {row.state}.")
         return self._send(row, {"kind": "reject", "reason": reason[:500], "by": by}, "reject", by)
 
-    def _again(self, incident: str, by: str) -> Outcome:
+    def _again(self, incident: str, by: str, *, keep: bool) -> Outcome:
         row = self._parts.store.get(incident)
         if row.state in {State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK}:
             return Outcome(False, f"Not now: this incident is {row.state}.")
-        return self._send(row, {"kind": "again", "by": by}, "again", by)
+        return self._send(row, {"kind": "again", "by": by, "keep": keep}, "again", by)
 
     def _void(self, incident: Incident, heard: Heard) -> None:
         """What an earlier version of this comment approved counts no more."""

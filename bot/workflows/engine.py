@@ -35,10 +35,13 @@ Json = Mapping[str, Any]
 
 # A topic that nobody sends to.
 _NOTHING = "nothing"
+# When a message was sent, in nanoseconds: stands in the message.
+_SENT = "sentAt"
 # A step that is on its way when the process stops has this long to end; what it does is safe to repeat in any case.
 STEP_ENDS_WITHIN = 60.0
 WAKE_WITHIN = 10.0
 
+_BROKEN = frozenset({"ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 _RUNNING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 _log = structlog.get_logger("engine")
 
@@ -106,6 +109,8 @@ class Flow:
         self._clock = clock
         self._transient = transient
         self._door = door or _Door()
+        # Received and not asked for yet; rebuilt by a replay, which receives the same again.
+        self._heard: list[Json] = []
 
     def step(self, name: str, function: Callable[..., Json | None], *arguments: Any) -> Json | Failed:
         """Run once, or read back what it returned before the crash. An expected failure is returned, a bug is raised."""
@@ -119,9 +124,14 @@ class Flow:
                         "kind": type(error).__name__,
                         "message": error.message,
                         "cure": error.cure,
-                        "retry": isinstance(error, self._transient),
+                        "retry": isinstance(error, self._transient) and not getattr(error, "lasting", False),
                     }
                 }
+            except Exception as error:  # noqa: BLE001 - see below
+                # A bug must be loud, and must not end the incident: as a failure it reaches a person.
+                _log.exception("step_failed", step=name)
+                told = f"a bug in Drover ({type(error).__name__}: {error})"
+                return {"failed": {"kind": "Bug", "message": told, "cure": "The log has the details.", "retry": False}}
 
         with self._door.step():
             outcome = DBOS.run_step({"name": name}, attempt)
@@ -152,10 +162,21 @@ class Flow:
             DBOS.recv(_NOTHING, timeout_seconds=self._clock.real_seconds(duration))
 
     def receive(self, topic: str, within: timedelta) -> Json | None:
-        """The next message, or None when none came in time."""
+        """The next message, or None when none came in time. In the order in which they were sent.
+
+        The library orders messages by a time that on SQLite is a whole second: what is there is taken together and put in order.
+        """
+        if not self._heard:
+            message = self._recv(topic, self._clock.real_seconds(within))
+            while isinstance(message, Mapping):
+                self._heard.append(message)
+                message = self._recv(topic, 0.0)
+            self._heard.sort(key=lambda each: each.get(_SENT, 0))
+        return {name: value for name, value in self._heard.pop(0).items() if name != _SENT} if self._heard else None
+
+    def _recv(self, topic: str, seconds: float) -> Any:
         with self._door.wait():
-            message = DBOS.recv(topic, timeout_seconds=self._clock.real_seconds(within))
-        return message if isinstance(message, Mapping) else None
+            return DBOS.recv(topic, timeout_seconds=seconds)
 
 
 class Engine:
@@ -213,6 +234,14 @@ class Engine:
             with SetWorkflowID(workflow_id):
                 DBOS.start_workflow(self._workflows[name], subject)
 
+    def revive(self, workflow_id: str) -> None:
+        """A run that ended in an error although its incident is open goes on from its last good step."""
+        with _spoken(f"revive {workflow_id}"):
+            status = DBOS.get_workflow_status(workflow_id)
+            if status is not None and status.status in _BROKEN:
+                _log.warning("workflow_revived", workflow=workflow_id, was=status.status)
+                DBOS.resume_workflow(workflow_id)
+
     def is_running(self, workflow_id: str) -> bool:
         with _spoken(f"look for {workflow_id}"):
             status = DBOS.get_workflow_status(workflow_id)
@@ -223,7 +252,7 @@ class Engine:
         if not self.is_running(workflow_id):
             return False
         with _spoken(f"send to {workflow_id}"):
-            DBOS.send(workflow_id, dict(message), topic, idempotency_key=once)
+            DBOS.send(workflow_id, {**message, _SENT: time.time_ns()}, topic, idempotency_key=once)
         return True
 
     def forget_finished(self, older_than: timedelta) -> int:

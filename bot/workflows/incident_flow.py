@@ -14,6 +14,8 @@ from bot.workflows.outcomes import Word
 TOPIC = "desk"
 # Rancher or GitHub may be away for a night; an incident waits that long before it calls for a person.
 PATIENCE = timedelta(hours=12)
+# What ends an incident is told for as long as it takes: a row that is over must not leave an open issue behind.
+TELL_FOR = timedelta(days=7)
 # While something is being proved, it is looked at this often.
 LOOK_EVERY = timedelta(seconds=30)
 # Health that lasts this long ends an incident.
@@ -59,18 +61,24 @@ def run_incident(flow: Flow, steps: Steps, incident: str) -> str:
         if failed:
             flow.patiently("escalate", steps.escalate, incident, failed, patience=PATIENCE)
         word = _wait_for_word(flow, steps, incident, may_mend=not failed)
-        if word is Word.MEND:
+        while word is Word.MEND:
             word = _mend(flow, steps, incident)
+            if word is Word.WAIT:
+                flow.wait(BRAKE_PAUSE)
+                word = _wait_for_word(flow, steps, incident, may_mend=True)
         if word is Word.STOP:
             word = _wait_for_word(flow, steps, incident, may_mend=False)
         if word is Word.HEALED:
-            flow.patiently("superseded", steps.superseded, incident, "it came up by itself", patience=PATIENCE)
+            flow.patiently("superseded", steps.superseded, incident, "it came up by itself", patience=TELL_FOR)
             return "superseded"
         if word is Word.GONE:
             flow.patiently(
-                "superseded", steps.superseded, incident, "the cluster is gone from Rancher", patience=PATIENCE
+                "superseded", steps.superseded, incident, "the cluster is gone from Rancher", patience=TELL_FOR
             )
             return "gone"
+        if word is Word.DROPPED:
+            flow.patiently("superseded", steps.superseded, incident, "it is no longer watched", patience=TELL_FOR)
+            return "dropped"
         if word is Word.RESOLVED:
             return "resolved"
 
@@ -88,6 +96,9 @@ def _understand(flow: Flow, steps: Steps, incident: str, attempt: int) -> str | 
         if isinstance(outcome, Failed):
             if outcome.kind == "NotFound" and name in {"collect", "plan"}:
                 # Deleted half-way: the watch will say so in a moment, and that ends the incident.
+                return None
+            if name == "report":
+                # GitHub is away. The next step that tells something tells this, too.
                 return None
             return f"{name}: {outcome.message}"
     return None
@@ -110,8 +121,13 @@ def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool) -
         message = flow.receive(TOPIC, pause)
         match message.get("kind") if message else None:
             case None:
-                if not _still_there(flow, steps, incident):
+                looked = flow.patiently("is_well", steps.is_well, incident, patience=PATIENCE)
+                if isinstance(looked, Failed) and looked.kind == "NotFound":
                     return Word.GONE
+                if not isinstance(looked, Failed) and looked.get("well") and pause == QUIET:
+                    return Word.HEALED
+            case "dropped":
+                return Word.DROPPED
             case "approve":
                 flow.step("note_approval", steps.note_approval, incident, message)
             case "void":
@@ -155,6 +171,8 @@ def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
         flow.wait(SETTLE)
         well = flow.patiently("is_well", steps.is_well, incident, patience=PATIENCE)
         return Word.HEALED if not isinstance(well, Failed) and well.get("well") else Word.AGAIN
+    if begun.get("wait"):
+        return Word.WAIT
     if not begun.get("begun"):
         # What the plan rests on has changed: the approval is void, and a new plan is made from fresh evidence.
         return Word.AGAIN
@@ -165,6 +183,8 @@ def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
     proof = _until_proved(flow, steps, incident, timedelta(seconds=begun["within"]))
     if proof.get("rollback"):
         return _asked_back(flow, steps, incident)
+    if proof.get("unseen"):
+        return _blind(flow, steps, incident, str(proof["text"]))
     if not proof.get("holds"):
         return _put_back(
             flow,
@@ -175,33 +195,38 @@ def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
     soaked = _soak(flow, steps, incident, timedelta(seconds=begun["soak"]))
     if soaked.get("rollback"):
         return _asked_back(flow, steps, incident)
+    if soaked.get("unseen"):
+        return _blind(flow, steps, incident, str(soaked["text"]))
     if not soaked.get("holds"):
         return _put_back(flow, steps, incident, f"it came up and fell ill again: {soaked.get('text', '')}")
-    flow.patiently("resolved", steps.resolved, incident, str(soaked.get("text", "")), patience=PATIENCE)
+    flow.patiently("resolved", steps.resolved, incident, str(soaked.get("text", "")), patience=TELL_FOR)
     return Word.RESOLVED
 
 
 def _until_proved(flow: Flow, steps: Steps, incident: str, within: timedelta) -> Json:
-    waited, proof = timedelta(), {"holds": False, "text": "nothing could be seen"}
+    """A look that failed says nothing about the cluster: it counts neither as time nor as a bad sign, up to PATIENCE."""
+    waited, silent, proof = timedelta(), timedelta(), {"holds": False, "text": "nothing could be seen"}
     while True:
         outcome = flow.step("prove", steps.prove, incident, "cure")
         if not isinstance(outcome, Failed):
             proof = dict(outcome)
             if proof.get("holds"):
                 return proof
-        elif not outcome.retry:
-            return {"holds": False, "text": outcome.message}
+        elif not outcome.retry or silent >= PATIENCE:
+            return {"holds": False, "unseen": True, "text": outcome.message}
         if waited >= within:
             return proof
         message = flow.receive(TOPIC, LOOK_EVERY)
         if _asks_back(message):
             return {"holds": False, "rollback": True}
-        waited += timedelta() if message else LOOK_EVERY
+        if message is None:
+            waited += timedelta() if isinstance(outcome, Failed) else LOOK_EVERY
+            silent = silent + LOOK_EVERY if isinstance(outcome, Failed) else timedelta()
 
 
 def _soak(flow: Flow, steps: Steps, incident: str, soak: timedelta) -> Json:
     """Stay well for so long. One bad look may be a node that reports late; two in a row are a relapse."""
-    waited, bad = timedelta(), 0
+    waited, silent, bad = timedelta(), timedelta(), 0
     proof: Json = {"holds": True, "text": ""}
     while waited < soak:
         message = flow.receive(TOPIC, LOOK_EVERY)
@@ -214,13 +239,23 @@ def _soak(flow: Flow, steps: Steps, incident: str, soak: timedelta) -> Json:
         if isinstance(outcome, Failed):
             # Rancher did not answer: that says nothing about the cluster, so this look does not count.
             waited -= LOOK_EVERY
-            bad += 0 if outcome.retry else 1
+            silent += LOOK_EVERY
+            if not outcome.retry or silent >= PATIENCE:
+                return {"holds": False, "unseen": True, "text": outcome.message}
         else:
+            silent = timedelta()
             bad = 0 if outcome.get("holds") else bad + 1
             proof = outcome
         if bad >= 2:
             return {"holds": False, "text": str(proof.get("text", ""))}
     return {"holds": True, "text": str(proof.get("text", ""))}
+
+
+def _blind(flow: Flow, steps: Steps, incident: str, why: str) -> Word:
+    """Nobody can see whether the cure worked. Taking it back unseen could break what it mended: a person decides."""
+    told = f"the change is in place, and whether it works cannot be seen: {why}"
+    flow.patiently("escalate", steps.escalate, incident, told, patience=TELL_FOR)
+    return Word.STOP
 
 
 def _asks_back(message: Json | None) -> bool:

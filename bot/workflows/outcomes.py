@@ -8,5 +8,7 @@ class Word(Enum):
     AGAIN = "again"  # look at the cluster afresh
     HEALED = "healed"  # it came up without us
     GONE = "gone"  # Rancher has it no more
+    WAIT = "wait"  # allowed, but not at this moment
+    DROPPED = "dropped"  # not watched any more
     STOP = "stop"  # nothing further runs by itself here
     RESOLVED = "resolved"  # cured and proved

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bot.errors import BotError, StoreError
+from bot.errors import BotError, RefusedError, StoreError
 from bot.incidents.incident import Incident, State
 from bot.policy.approvals import Approval
 from bot.policy.decide import Allow, Facts, decide, decision_json
@@ -30,11 +30,12 @@ from bot.reports.story import Story
 from bot.workflows.parts import Parts, RancherServer
 from bot.workflows.story import story_of
 from rancher_ext.client.changes import read_field
+from rancher_ext.detection import Healthy, OutOfScope, Progressing, Stuck, Unknown, assess
 from rancher_ext.detection.classify import is_well
 from rancher_ext.errors import BadInput, DroverError, NotFound
 from rancher_ext.evidence.archive import open_bundle, write_archive
 from rancher_ext.fleet.snapshot import ClusterSnapshot
-from rancher_ext.remediation.action import Target
+from rancher_ext.remediation.action import Action, PlannedStep, Target
 from rancher_ext.remediation.cure import prove
 from rancher_ext.remediation.plan import Explanation, Plan, make_plan
 
@@ -43,8 +44,28 @@ Json = Mapping[str, Any]
 # Longer than any single write takes with its retries; shorter than anybody waits for a dead worker.
 LEASE = timedelta(minutes=15)
 
+# Collections side by side: in a storm the rest waits its turn instead of crowding Rancher's proxy.
+COLLECTIONS = 8
+
 # Where something of ours may be in the cluster, so that there is something to put back.
-_CHANGED = frozenset({State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK, State.ESCALATED})
+_CHANGED = frozenset(
+    {
+        State.REMEDIATING,
+        State.VERIFYING,
+        State.ROLLING_BACK,
+        State.ESCALATED,
+        # After an undo that failed and a fresh look, the change is still there.
+        State.REPORTED,
+        State.AWAITING_APPROVAL,
+        State.REJECTED,
+    }
+)
+
+
+def written_note(incident: str) -> str:
+    """Under this note lies the plan whose changes are in the cluster."""
+    return f"written:{incident}"[:100]
+
 
 _log = structlog.get_logger("steps")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -57,6 +78,7 @@ class IncidentSteps:
         self._parts = parts
         # Two incidents that begin at the same moment must not both be the last one that the brake lets through.
         self._beginning = threading.Lock()
+        self._collecting = threading.Semaphore(COLLECTIONS)
 
     # --- understand -------------------------------------------------------------------------------------------------------
 
@@ -65,7 +87,8 @@ class IncidentSteps:
         row = self._move(incident, State.DIAGNOSING)
         server = self._server(row)
         snapshot = server.reader.cluster(row.cluster.id)
-        bundle = self._parts.collect(server, snapshot)
+        with self._collecting:
+            bundle = self._parts.collect(server, snapshot)
         path = self._evidence_path(row, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         written = write_archive(bundle, path)
@@ -173,9 +196,10 @@ class IncidentSteps:
             return {"issue": None}
         story = self._story(row)
         issue = tracker.open(issue_draft(story), row.marker)
-        if row.issue is None:
+        if row.issue != issue.number:
+            # None yet, or the old one was deleted or moved away: commands are taken in the issue that people see.
             row = self._parts.store.update(row.id, self._now, issue=issue.number, issue_url=issue.url)
-            self._tell(row, "told", f"Issue #{issue.number}", once="issue")
+            self._tell(row, "told", f"Issue #{issue.number}", once=f"issue-{issue.number}")
             story = self._story(row)
         if not row.state.over:
             if not issue.open:
@@ -225,7 +249,9 @@ class IncidentSteps:
             f"{message.get('by', 'Drover')} asked for a fresh look",
             once=f"again-{message.get('once', '')}",
         )
-        self._parts.store.update(incident, self._now, attempt=row.attempt + 1, approval=None)
+        # A fresh diagnosis keeps them: they name a digest, and count only if the new plan has the same one.
+        approval = row.approval if message.get("keep") else None
+        self._parts.store.update(incident, self._now, attempt=row.attempt + 1, approval=approval)
         return {}
 
     def is_well(self, incident: str) -> Json:
@@ -250,7 +276,12 @@ class IncidentSteps:
         if row.state not in {State.REMEDIATING, State.VERIFYING}:
             if is_well(target.snapshot):
                 return {"begun": False, "well": True}
-            playbook = self._parts.knowledge.playbooks[plan.signature]
+            playbook = self._parts.knowledge.playbooks.get(plan.signature)
+            if playbook is None:
+                raise BadInput(
+                    f"there is no playbook for {plan.signature} any more",
+                    cure="Put it back into DROVER_PLAYBOOK_DIRS, or `/drover retry`.",
+                )
             fresh = make_plan(playbook, plan.signature, target, self._parts.knowledge.actions)
             if isinstance(fresh, Explanation) or fresh.digest != plan.digest:
                 why = fresh.why if isinstance(fresh, Explanation) else f"the plan is now {fresh.short}"
@@ -259,12 +290,14 @@ class IncidentSteps:
                 )
                 self._parts.store.update(incident, self._now, approval=None, attempt=row.attempt + 1)
                 return {"begun": False, "why": why}
+            row = self._with_living_approvals(row)
             with self._beginning:
                 answer = decide(self._parts.policy(), self._facts(row, plan, target.snapshot))
                 if not isinstance(answer, Allow):
-                    return {"begun": False, "why": "; ".join(answer.reasons)}
+                    return {"begun": False, "wait": True, "why": "; ".join(answer.reasons)}
                 self._lock(row)
                 self._parts.store.save_preimage(row.id, plan.digest, [step.to_json() for step in plan.steps], self._now)
+                self._parts.store.set_note(written_note(row.id), plan.to_json())
                 row = self._move(incident, State.REMEDIATING, changed_at=self._now)
             self._tell(row, "change", f"Mending begins, allowed by {answer.by}", once=f"begin-{row.attempt}")
             self._publish_if_possible(row)
@@ -297,7 +330,9 @@ class IncidentSteps:
         self._parts.store.record(
             row.id, self._now, once=f"{name}-intent", what="intend", result="about to write", **who, **values
         )
-        done = self._parts.knowledge.actions[step.action].apply(self._target(row), step)
+        target = self._target(row)
+        self._still_allowed(row, plan, target, step)
+        done = self._action(step).apply(target, step)
         self._parts.store.record(row.id, self._now, once=name, what="write", result=done.seen, **who, **values)
         self._tell(row, "change", f"{step.title}: done", once=name)
         if index + 1 == len(plan.steps):
@@ -324,6 +359,7 @@ class IncidentSteps:
 
     def resolved(self, incident: str, proof: str) -> Json:
         row = self._move(incident, State.RESOLVED, outcome=proof)
+        self._parts.store.set_note(written_note(row.id), None)
         self._parts.store.release(row.cluster, self._parts.holder, self._now)
         took = self._now - row.changed_at if row.changed_at else timedelta()
         self._tell(row, "proof", f"Healed: {proof}", once=f"resolved-{row.attempt}")
@@ -345,9 +381,8 @@ class IncidentSteps:
     def take_back(self, incident: str, index: int) -> Json:
         """Undo the `index`-th step from the end; `done` when there is none left. Also reads first."""
         row = self._get(incident)
-        plan = self._current_plan(row)
-        nothing_saved = self._parts.store.preimage(row.id, plan.digest) is None
-        if nothing_saved or index >= len(plan.steps) or row.state not in _CHANGED:
+        plan = self._written_plan(row)
+        if plan is None or index >= len(plan.steps) or row.state not in _CHANGED:
             return {"done": True}
         if row.state is not State.ROLLING_BACK:
             row = self._move(incident, State.ROLLING_BACK)
@@ -364,7 +399,7 @@ class IncidentSteps:
         self._parts.store.record(
             row.id, self._now, once=f"{name}-intent", what="intend-undo", result="about to put back", **who
         )
-        back = self._parts.knowledge.actions[step.action].take_back(self._target(row), step)
+        back = self._action(step).take_back(self._target(row), step)
         self._parts.store.record(row.id, self._now, once=name, what="undo", result=back.seen, **who)
         self._tell(row, "change", f"{step.title}: put back", once=name)
         return {"done": False, "wrote": back.wrote, "seen": back.seen}
@@ -377,6 +412,7 @@ class IncidentSteps:
         self._parts.store.release(row.cluster, self._parts.holder, self._now)
         self._parts.store.set_note(f"failed:{row.cluster.rancher}:{row.cluster_uid}", self._now.isoformat())
         equal = self._as_before(row)
+        self._parts.store.set_note(written_note(row.id), None)
         comment = put_back_comment(self._story(row), why, fields_equal=equal)
         self._publish(row, comment=(f"put-back:{row.id}:{row.attempt}", comment))
         return {"fieldsEqual": equal}
@@ -438,8 +474,62 @@ class IncidentSteps:
 
     def _as_before(self, row: Incident) -> bool:
         """Has every field that was touched its earlier value again? Read back, not concluded."""
-        api = self._target(row).local
-        return all(read_field(api, step.place)[0] == step.before for step in self._current_plan(row).steps)
+        api, plan = self._target(row).local, self._written_plan(row)
+        return plan is None or all(read_field(api, step.place)[0] == step.before for step in plan.steps)
+
+    def _written_plan(self, row: Incident) -> Plan | None:
+        """The plan whose changes are in the cluster, whatever plan was made since. None when nothing of ours is there."""
+        written = self._parts.store.note(written_note(row.id))
+        return Plan.from_json(written) if written else None
+
+    def _with_living_approvals(self, row: Incident) -> Incident:
+        """Read every approving comment back: one that was edited or deleted meanwhile counts no more, whoever missed it."""
+        tracker, given = self._parts.tracker, self._approvals(row)
+        if tracker is None or not given:
+            return row
+        living = []
+        for approval in given:
+            view = tracker.comment(approval.comment) if approval.comment is not None else None
+            if view is not None and view.updated_at == datetime.fromisoformat(approval.comment_version):
+                living.append(approval)
+        if len(living) == len(given):
+            return row
+        self._tell(
+            row, "approval", "An approval is void: its comment was changed", once=f"void-{row.attempt}-{len(living)}"
+        )
+        return self._parts.store.update(row.id, self._now, approval={"approvals": [each.to_json() for each in living]})
+
+    def _action(self, step: PlannedStep) -> Action:
+        action = self._parts.knowledge.actions.get(step.action)
+        if action is None:
+            raise BadInput(f"this Drover has no action {step.action!r}", cure="Run the version that made the plan.")
+        return action
+
+    def _still_allowed(self, row: Incident, plan: Plan, target: Target, step: PlannedStep) -> None:
+        """The last word before a write. Hours may lie between `begin` and this moment: a pause, a label, a cluster that came up.
+
+        A field that already has our value is not written, so nothing has to be asked.
+        """
+        if read_field(target.local, step.place)[0] == step.after:
+            return
+        facts = self._facts(row, plan, target.snapshot)
+        answer = decide(self._parts.policy(), facts)
+        if not isinstance(answer, Allow):
+            raise RefusedError(f"not written to {row.cluster_name}: {'; '.join(answer.reasons)}")
+
+    def _not_now(self, snapshot: ClusterSnapshot) -> str:
+        """Why this cluster must not be written to at this moment; empty when it is stuck. Healthy and slow ones are never touched."""
+        memory = self._parts.fleet.memory_of(snapshot.key, snapshot.identity.uid)
+        _, verdict = assess(snapshot, memory, self._parts.limits)
+        match verdict:
+            case Stuck():
+                return ""
+            case Progressing():
+                return "the cluster makes progress"
+            case Healthy():
+                return "the cluster is up"
+            case Unknown() | OutOfScope():
+                return verdict.why
 
     def _lock(self, row: Incident) -> None:
         """Nobody else may write to this cluster meanwhile."""
@@ -466,8 +556,12 @@ class IncidentSteps:
             dry_run=self._parts.dry_run,
             failed_before=self._parts.store.note(f"failed:{row.cluster.rancher}:{row.cluster_uid}") is not None,
             now=self._now,
-            approvals=[Approval.from_json(raw) for raw in (row.approval or {}).get("approvals", ())],
+            approvals=self._approvals(row),
+            not_now=self._not_now(snapshot),
         )
+
+    def _approvals(self, row: Incident) -> list[Approval]:
+        return [Approval.from_json(raw) for raw in (row.approval or {}).get("approvals", ())]
 
     def _learn(self, row: Incident) -> Json | None:
         """Evidence after a failed cure. Its failure must not keep the undo waiting."""

@@ -123,6 +123,7 @@ class Watchman:
         """After a start: every open incident has its workflow, also one whose row was written a moment before a crash."""
         for incident in self._parts.store.all(only_open=True, limit=10_000):
             self._engine.start(INCIDENT, incident.id, incident.id)
+            self._engine.revive(incident.id)
 
     def run(self, stop: threading.Event) -> None:
         """Work hints off until stopped. A Rancher that does not answer costs the hint nothing but time."""
@@ -173,8 +174,16 @@ class Watchman:
                 self._queue.put(ClusterHint(key, "recheck"), not_before=recheck_at)
             case Healthy():
                 self._heal(look)
-            case Unknown() | OutOfScope():
+            case OutOfScope():
+                self._drop(look)
+            case Unknown():
                 return
+
+    def _drop(self, look: Look) -> None:
+        """A cluster that somebody took out of our sight, by a label or another version, needs no incident any more."""
+        incident = self._parts.store.open_of(look.snapshot.key)
+        if incident:
+            self._engine.send(incident.id, TOPIC, {"kind": "dropped"}, once=f"{incident.id}/dropped/{self._hour()}")
 
     def _heal(self, look: Look) -> None:
         """Health ends an incident once it has lasted; a spell between two crashes does not."""

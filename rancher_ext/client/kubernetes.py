@@ -20,6 +20,7 @@ WATCH_IDLE = 150.0
 WATCH_TIMEOUT = 300
 
 Json = Mapping[str, Any]
+Page = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,19 @@ class KubernetesApi:
             if not metadata.get("continue"):
                 return Listing(items, str(metadata.get("resourceVersion") or ""))
             params["continue"] = metadata["continue"]
+
+    def pages(self, resource: Resource, namespace: str = "", *, page: int = PAGE) -> Iterator[Page]:
+        """As `list`, page by page, for who may stop early. An expired `continue` token ends it: what was seen was seen."""
+        params: dict[str, Any] = {"limit": page}
+        while True:
+            try:
+                answer = self.transport.get_json(self._prefix + resource.path(namespace), params)
+            except Gone:
+                return
+            yield answer.get("items") or []
+            params["continue"] = (answer.get("metadata") or {}).get("continue")
+            if not params["continue"]:
+                return
 
     def get(
         self, resource: Resource, name: str, namespace: str = "", *, timeout: float | None = None

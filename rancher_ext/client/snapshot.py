@@ -29,7 +29,7 @@ from rancher_ext.client.kubernetes import (
 )
 from rancher_ext.client.norman import Norman
 from rancher_ext.client.transport import Transport
-from rancher_ext.errors import NotFound, RancherError
+from rancher_ext.errors import NotFound, RancherError, ServerFailed, UnknownPath
 from rancher_ext.fleet.cluster import ClusterKey, Distribution, Management
 from rancher_ext.fleet.cni import cni_of_daemonset
 from rancher_ext.fleet.parse import ClusterObjects, cluster_identity, cluster_snapshot, mapping, text
@@ -95,9 +95,25 @@ class FleetReader:
 
     def cluster(self, identifier: str) -> ClusterSnapshot:
         """One cluster by its management id, looked at closely. Raises NotFound when Rancher has it no more."""
-        management = self._local.get(MANAGEMENT_CLUSTERS, identifier)
-        (objects,) = self._join([management], only=identifier)
+        try:
+            management = self._local.get(MANAGEMENT_CLUSTERS, identifier)
+        except UnknownPath as error:
+            # An ingress without a backend says 404, too. That must not look like a cluster that is gone.
+            raise ServerFailed(error.message, cure=error.cure, status=404) from error
+        try:
+            (objects,) = self._join([management], only=identifier)
+        except NotFound as error:
+            raise ServerFailed(error.message, cure=error.cure, status=404) from error
         return self._closer(objects, cluster_snapshot(self.rancher, objects, self.rancher_version(), self._now()))
+
+    def keys(self) -> dict[str, list[ClusterKey]]:
+        """All clusters by id and by display name, in one list."""
+        found: dict[str, list[ClusterKey]] = defaultdict(list)
+        for cluster in self._local.list(MANAGEMENT_CLUSTERS).items:
+            identity = cluster_identity(self.rancher, cluster, None)
+            for name in {identity.id, identity.name}:
+                found[name].append(identity.key)
+        return found
 
     def find(self, name: str) -> ClusterKey:
         """The key of the cluster with this id or display name. Raises NotFound with near names, or when a name is not unique."""
@@ -126,17 +142,25 @@ class FleetReader:
         )
 
     def _join(self, clusters: Sequence[dict[str, Any]], only: str = "") -> list[ClusterObjects]:
-        """The management side of these clusters, in a few lists."""
+        """The management side of these clusters, in a few lists; of one cluster in a few objects."""
         workspaces = sorted(
             {_workspace(cluster) for cluster in clusters if not mapping(cluster, "spec").get("internal")}
         )
-        provisioning = self._by_workspace(PROVISIONING_CLUSTERS, workspaces)
+        provisioning = self._owner(clusters[0]) if only else None
+        alone = provisioning is not None
+        if provisioning is None:
+            provisioning = self._by_workspace(PROVISIONING_CLUSTERS, workspaces)
         by_cluster = {text(mapping(item, "status").get("clusterName")): item for item in provisioning}
         label = ""
         if only:
             owner = by_cluster.get(only)
             label = f"{_NAME_LABEL}={text(mapping(owner or {}, 'metadata').get('name')) or only}"
-        planes = {_place(item): item for item in self._by_workspace(CONTROL_PLANES, workspaces, optional=True)}
+        control_planes = (
+            [item for item in (self._get(CONTROL_PLANES, *_place(each)) for each in provisioning) if item]
+            if alone
+            else self._by_workspace(CONTROL_PLANES, workspaces, optional=True)
+        )
+        planes = {_place(item): item for item in control_planes}
         machines: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         for machine in self._by_workspace(MACHINES, workspaces, labels=label, optional=True):
             namespace, _ = _place(machine)
@@ -160,6 +184,18 @@ class FleetReader:
                 )
             )
         return joined
+
+    def _owner(self, cluster: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        """The provisioning object of one cluster, by the name it usually has; None where only a list can tell."""
+        found = self._get(PROVISIONING_CLUSTERS, _workspace(cluster), text(mapping(cluster, "spec").get("displayName")))
+        named = text(mapping(found or {}, "status").get("clusterName"))
+        return [found] if found and named == text(mapping(cluster, "metadata").get("name")) else None
+
+    def _get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        try:
+            return self._local.get(resource, name, namespace) if name else None
+        except NotFound:
+            return None
 
     def _by_workspace(
         self, resource: Resource, workspaces: Iterable[str], *, labels: str = "", optional: bool = False

@@ -36,6 +36,7 @@ from rancher_ext.errors import (
     ServerFailed,
     TooManyRequests,
     Unauthorized,
+    UnknownPath,
 )
 
 USER_AGENT = "drover/0.1"  # anything that does not look like a browser: Rancher then asks for no CSRF token
@@ -361,7 +362,7 @@ class Transport:
         if status == 403:
             return Forbidden(
                 seen,
-                cure="Give the token's user the rights in config/rancher/ of Drover (read for diagnosis, write to mend).",
+                cure="Give the token's user the rights in docs/rancher-rights.md (read for diagnosis, patch to mend).",
                 status=status,
             )
         if status == 404:
@@ -371,7 +372,12 @@ class Transport:
                     cure="Check DROVER_RANCHER_URL: this address is not Rancher's.",
                     status=status,
                 )
-            return NotFound(seen, cure="The object is gone, or this Rancher does not know its kind.", status=status)
+            if not _speaks_of_an_object(response):
+                cure = (
+                    "This Rancher does not know the kind, or something before Rancher (an ingress, a proxy) answered."
+                )
+                return UnknownPath(seen, cure=cure, status=status)
+            return NotFound(seen, cure="The object is gone.", status=status)
         if status == 409:
             return Conflict(
                 seen, cure="The object changed meanwhile; it is read again before anything is written.", status=status
@@ -409,6 +415,15 @@ def _may_repeat(error: RancherError, *, reading: bool) -> bool:
     if isinstance(error, RancherUnreachable):
         return reading or error.never_sent
     return reading and error.status in _RETRY_STATUS
+
+
+def _speaks_of_an_object(response: requests.Response) -> bool:
+    """Kubernetes answers with a Status, Norman and Steve with an error object; an ingress with its own text."""
+    try:
+        body = json.loads(response.content[:65536])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and (body.get("kind") == "Status" or body.get("type") == "error" or "Code" in body)
 
 
 def _said(response: requests.Response) -> str:

@@ -9,7 +9,6 @@ import pytest
 from bot.adapters.github_client import AppAuth, TokenAuth
 from bot.app import build_tracker
 from bot.settings import GitHubSettings
-from rancher_ext.errors import RancherUnreachable
 from tests.bot.workflows.world import World
 
 FOUNDING = "rke1-canal-br-netfilter"
@@ -74,11 +73,30 @@ class TestDeliveries:
 
     @pytest.mark.parametrize(
         ("event", "payload"),
-        [("ping", {}), ("issue_comment", {}), ("issue_comment", {"action": 3, "comment": []}), ("push", {"x": 1})],
+        [("issue_comment", {}), ("issue_comment", {"action": 3, "comment": []})],
     )
     def test_what_says_nothing_to_us_is_done_with(self, world, event, payload):
         assert world.app.accept_delivery("guid-1", event, payload)
         world.wait(lambda: not world.app.deliveries.waiting(), "the delivery to be done")
+
+    @pytest.mark.parametrize("event", ["ping", "push", "issues"])
+    def test_events_that_nobody_acts_on_are_not_kept(self, world, event):
+        assert not world.app.accept_delivery("guid-1", event, {"x": 1})
+        assert world.app.deliveries.waiting() == []
+
+    def test_a_comment_of_another_repository_is_not_ours(self, world):
+        """
+        An organisation's webhook brings them all, and #1 there is another issue.
+        """
+        world.store.set_note("paused", True)
+        world.fleet.add(FOUNDING, NAME)
+        world.ask(NAME)
+        number = world.incident(NAME).issue
+        payload = a_delivery(world, world.github.comment_as("maria", number, f"/drover approve {world.digest(NAME)}"))
+        payload["repository"]["full_name"] = "acme/elsewhere"
+        assert world.app.accept_delivery("guid-1", "issue_comment", payload)
+        world.wait(lambda: not world.app.deliveries.waiting(), "the delivery to be done")
+        assert not (world.incident(NAME).approval or {}).get("approvals")
 
     def test_one_that_was_accepted_before_a_crash_is_handled_after_it(self, world):
         world.app.deliveries.accept("guid-1", "ping", {}, world.app.clock.now())
@@ -100,9 +118,10 @@ class TestHints:
 
     def test_a_rancher_that_is_away_costs_only_the_hint(self, world):
         world.fleet.add(FOUNDING, NAME)
-        transport = world.app.parts.ranchers["default"].transport
-        transport.request = lambda *_, **__: (_ for _ in ()).throw(RancherUnreachable("no answer"))
-        assert world.app.accept_hint_names([NAME], "alertmanager") in {0, 1}
+        world.fleet.faults.add("status", path="^/k8s/", status=500)
+        assert world.app.accept_hint_names([NAME], "alertmanager") == 0
+        world.fleet.faults.clear()
+        assert world.app.accept_hint_names([NAME], "alertmanager") == 1
 
 
 class TestThreads:
@@ -115,7 +134,9 @@ class TestThreads:
         began = time.monotonic()
         world.stop()
         assert time.monotonic() - began < 30
-        left = [thread.name for thread in set(threading.enumerate()) - before if not thread.daemon and thread.is_alive()]
+        left = [
+            thread.name for thread in set(threading.enumerate()) - before if not thread.daemon and thread.is_alive()
+        ]
         assert left == []
 
     def test_started_again_it_goes_on(self, world):

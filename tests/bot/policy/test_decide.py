@@ -152,7 +152,13 @@ class TestBrakes:
     @pytest.mark.parametrize("agreed", [{"labels": AUTO}, {"approvals": [approved()]}], ids=["by rule", "by a person"])
     def test_a_pause_holds_everything(self, agreed):
         answer = decide(SHIPPED, facts(paused=True, **agreed))
-        assert answer == Wait(("Drover is paused: `/drover resume` lets it act again",))
+        assert answer == Wait(("Drover is paused: `drover resume` on its machine lets it act again",))
+
+    @pytest.mark.parametrize("agreed", [{"labels": AUTO}, {"approvals": [approved()]}], ids=["by rule", "by a person"])
+    def test_a_cluster_that_is_not_stuck_is_not_written_to_whoever_agreed(self, agreed):
+        assert decide(SHIPPED, facts(not_now="the cluster makes progress", **agreed)) == Wait(
+            ("the cluster makes progress",)
+        )
 
     def test_at_most_so_many_clusters_at_once_and_the_numbers_are_said(self):
         assert isinstance(decide(SHIPPED, facts(labels=AUTO, mending_now=2)), Allow)

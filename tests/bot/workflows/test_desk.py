@@ -15,6 +15,7 @@ from bot.knowledge import load_policy
 from bot.policy.schema import Policy
 from bot.ports import IssueDraft, Role
 from bot.workflows.desk import Desk, Heard
+from bot.workflows.steps import written_note
 from rancher_ext.remediation.action import Risk
 from tests.bot.reports.stories import a_plan, an_incident
 from tests.bot.workflows.world import knowledge
@@ -91,6 +92,7 @@ class Scene:
                 comment.author_is_bot,
                 comment.body,
                 comment.updated_at,
+                edited=action == "edited",
             )
         )
 
@@ -203,17 +205,40 @@ class TestEdits:
         scene.hear(scene.tracker.change(comment.id, "no"), "edited")
         assert scene.box.kinds == ["approve", "void"]
 
-    def test_an_edit_that_approves_again_counts_for_itself(self, scene):
+    def test_an_edit_that_approves_again_only_takes_back(self, scene):
         comment = scene.say(APPROVE)
         scene.hear(scene.tracker.change(comment.id, f"Looks right.\n\n{APPROVE}"), "edited")
-        assert scene.box.kinds == ["approve", "void", "approve"]
-        versions = [message["approval"]["commentVersion"] for message in scene.box.sent if "approval" in message]
-        assert len(set(versions)) == 2
+        assert scene.box.kinds == ["approve", "void"]
 
-    def test_an_edit_may_turn_a_comment_into_an_approval(self, scene):
-        comment = scene.say("looks right")
+    def test_an_edit_cannot_turn_somebody_elses_comment_into_an_approval(self, scene):
+        """
+        GitHub lets everybody with write access edit anybody's comment, and the author stays who it was.
+        """
+        comment = scene.say("looks right", "jan")
         scene.hear(scene.tracker.change(comment.id, APPROVE), "edited")
-        assert scene.box.kinds == ["approve"]
+        assert scene.box.sent == []
+        assert "confused" in scene.reactions(comment)
+
+    def test_nor_by_reading_what_no_webhook_brought(self, scene):
+        comment = scene.tracker.say("jan", scene.issue, "looks right")
+        scene.tracker.change(comment.id, APPROVE)
+        scene.desk.catch_up()
+        assert scene.box.sent == []
+
+    def test_an_old_version_that_comes_late_is_not_heard(self, scene):
+        """
+        Deliveries overtake each other, and GitHub repeats failed ones for days.
+        """
+        old = scene.tracker.say("maria", scene.issue, APPROVE)
+        scene.hear(scene.tracker.change(old.id, "wait"), "edited")
+        scene.hear(old)
+        assert scene.box.sent == []
+
+    def test_nor_one_of_a_comment_that_was_deleted(self, scene):
+        comment = scene.tracker.say("maria", scene.issue, APPROVE)
+        scene.hear(comment, "deleted")
+        scene.hear(comment)
+        assert scene.box.sent == []
 
     def test_a_deleted_comment_takes_back_what_it_said(self, scene):
         comment = scene.say(APPROVE)
@@ -240,6 +265,24 @@ class TestEdits:
         scene.tracker.change(comment.id, "no")
         scene.desk.catch_up()
         assert scene.box.kinds == ["approve", "void"]
+
+
+class TestOneThatCannotBeAnswered:
+    def test_does_not_keep_later_ones_unread(self, scene, monkeypatch):
+        refused = scene.tracker.say("maria", scene.issue, "/drover status")
+        scene.tracker.say("maria", scene.issue, APPROVE)
+        react = scene.tracker.react
+
+        def locked(comment, reaction):
+            if comment == refused.id:
+                error = BotError("422: the issue is locked")
+                error.lasting = True
+                raise error
+            react(comment, reaction)
+
+        monkeypatch.setattr(scene.tracker, "react", locked)
+        scene.desk.catch_up()
+        assert scene.box.kinds == ["approve"]
 
 
 class TestOnce:
@@ -385,7 +428,8 @@ class TestOtherCommands:
             (State.REMEDIATING, True, True),
             (State.ESCALATED, True, True),
             (State.ESCALATED, False, False),
-            (State.AWAITING_APPROVAL, True, False),
+            # An undo failed, somebody asked for a fresh look: what was written is still there.
+            (State.AWAITING_APPROVAL, True, True),
             (State.AWAITING_APPROVAL, False, False),
             (State.ROLLED_BACK, True, False),
             (State.ROLLING_BACK, True, False),
@@ -393,12 +437,16 @@ class TestOtherCommands:
     )
     def test_only_what_was_written_can_be_taken_back(self, scene, state, changed, may):
         scene.set(state=state, changed_at=SAID_AT if changed else None)
+        if changed:
+            scene.book.set_note(written_note(scene.row.id), PLAN.to_json())
         comment = scene.say("/drover rollback")
         assert scene.box.kinds == (["rollback"] if may else [])
         assert ("rocket" if may else "confused") in scene.reactions(comment)
 
     def test_taking_back_needs_the_role_that_the_change_needed(self, scene):
-        scene.set(state=State.VERIFYING, changed_at=SAID_AT, plan=replace(PLAN, risk=Risk.DISRUPTIVE).to_json())
+        plan = replace(PLAN, risk=Risk.DISRUPTIVE).to_json()
+        scene.set(state=State.VERIFYING, changed_at=SAID_AT, plan=plan)
+        scene.book.set_note(written_note(scene.row.id), plan)
         scene.say("/drover rollback", "maria")
         assert scene.box.sent == []
         scene.say("/drover rollback", "jan")

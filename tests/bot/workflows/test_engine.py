@@ -145,6 +145,35 @@ def test_a_message_that_came_while_nobody_was_up_is_there_afterwards(bench):
     assert bench.noted == [[1, 2]]
 
 
+def test_messages_of_one_moment_are_heard_in_their_order_also_after_a_restart(bench):
+    wanted, sent = list(range(12)), threading.Event()
+
+    def busy():
+        bench.note("up")
+        sent.wait(20)
+
+    def run(flow, subject):
+        flow.step("first", busy)
+        heard = [flow.receive("desk", hours(1000))["n"] for _ in wanted]
+        flow.step("heard", bench.note, heard)
+        flow.receive("desk", hours(1000))
+        flow.step("again", bench.note, heard)
+        return "done"
+
+    engine = bench.up(run)
+    engine.start("work", "work:1", "one")
+    bench.wait(lambda: bench.noted)
+    for number in wanted:
+        engine.send("work:1", "desk", {"n": number}, once=f"{number * 7919 % 101}")
+    sent.set()
+    bench.wait(lambda: len(bench.noted) == 2)
+    bench.down()
+    engine = bench.up(run)
+    engine.send("work:1", "desk", {}, once="end")
+    bench.wait(lambda: not engine.is_running("work:1"))
+    assert bench.noted == ["up", wanted, wanted]
+
+
 def test_nobody_hears_what_is_said_to_a_run_that_is_over_or_never_was(bench):
     engine = bench.up(lambda flow, subject: "done")
     assert not engine.send("work:0", "desk", {}, once="a")

@@ -113,7 +113,18 @@ def test_a_cure_that_works(tmp_path):
     told = Counter(entry.text for entry in stage.timeline)
     assert all(count == 1 for text, count in told.items() if "→" in text or "approved" in text or ": done" in text)
     assert stage.lives == len(stage.places) + 1
-    for step in ("collect", "diagnose", "plan", "decide", "report", "note_approval", "begin", "apply", "prove", "resolved"):
+    for step in (
+        "collect",
+        "diagnose",
+        "plan",
+        "decide",
+        "report",
+        "note_approval",
+        "begin",
+        "apply",
+        "prove",
+        "resolved",
+    ):
         assert any(place.startswith(f"before step.{step}(") for place in stage.places)
         assert any(place.startswith(f"after step.{step}(") for place in stage.places)
     assert "after action.apply()" in stage.places

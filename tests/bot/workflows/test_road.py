@@ -1,6 +1,7 @@
 """Whole roads over both simulators: what is written to the cluster, what is told, and when nothing may happen at all."""
 
 import copy
+import time
 
 import pytest
 
@@ -141,6 +142,24 @@ class TestPutBack:
         assert world.app.engine.is_running(world.incident(NAME).id)
         assert len(world.writes) == 2
 
+    @pytest.mark.parametrize("then", ["", "/drover retry"], ids=["put back", "planned afresh"])
+    def test_a_late_word_to_take_it_back_finds_nothing_to_do(self, world, then):
+        """It was said while the plan ran and is read when everything is back already, or when a new plan waits."""
+        world.fleet.add("rke1-canal-cure-fails", NAME)
+        world.ask(NAME)
+        world.approve(NAME)
+        row = world.until(NAME, "rolled-back", within=60)
+        if then:
+            world.comment(NAME, then)
+            world.until(NAME, "awaiting-approval")
+        state = world.state(NAME)
+        world.app.engine.send(row.id, "desk", {"kind": "rollback", "by": "maria"}, once="late")
+        world.app.engine.send(row.id, "desk", {"kind": "again", "by": "maria"}, once="after that")
+        world.wait(lambda: world.incident(NAME).attempt > row.attempt + bool(then), "the word after that")
+        world.until(NAME, "awaiting-approval")
+        assert state in {"rolled-back", "awaiting-approval"}
+        assert len(world.writes) == 2
+
 
 class TestNothingIsWritten:
     def test_where_the_version_has_no_such_field_a_person_is_told_the_steps(self, new_world):
@@ -277,12 +296,20 @@ def self_told(world):
 
 
 class TestBrakes:
-    def test_at_most_so_many_clusters_at_once_even_if_all_begin_together(self, new_world, tmp_path):
+    def test_at_most_so_many_clusters_at_once_even_if_all_begin_together(self, new_world, tmp_path, monkeypatch):
         (tmp_path / "policy.yaml").write_text(
             "rules: [{when: {risk: safe}, decide: auto}]\nbrakes: {clusters_at_once: 1}\n", encoding="utf-8"
         )
         world = new_world(POLICY_FILE=str(tmp_path / "policy.yaml"))
         names = [world.fleet.add(FOUNDING).name for _ in range(3)]
+        saving = world.store.save_preimage
+
+        def save_slowly(*given):
+            # Between the question to the policy and the move of the state: here the others would slip through.
+            time.sleep(0.5)
+            saving(*given)
+
+        monkeypatch.setattr(world.store, "save_preimage", save_slowly)
         world.sweep()
         most = 0
 

@@ -33,6 +33,9 @@ class Mailbox:
         if workflow not in self.started:
             self.started.append(workflow)
 
+    def revive(self, workflow):
+        assert workflow in self.started
+
     def send(self, workflow, topic, message, *, once):
         if once not in self._known:
             self._known.add(once)

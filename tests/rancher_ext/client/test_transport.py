@@ -26,6 +26,7 @@ from rancher_ext.errors import (
     ServerFailed,
     TooManyRequests,
     Unauthorized,
+    UnknownPath,
 )
 from tests.rancher_ext.client.servers import TOKEN, cut_short, hang_up, lines, say
 
@@ -55,7 +56,7 @@ def status(code: int, reason: str, message: str) -> str:
         (401, '{"type":"error","status":"401","message":"must authenticate"}', Unauthorized, "must authenticate"),
         (403, status(403, "Forbidden", "secrets is forbidden: User cannot list"), Forbidden, "secrets is forbidden"),
         (404, status(404, "NotFound", 'clusters.management.cattle.io "c-x" not found'), NotFound, '"c-x" not found'),
-        (404, "404 page not found", NotFound, "404 page not found"),
+        (404, "404 page not found", UnknownPath, "404 page not found"),
         (404, "<html><body>Welcome to nginx</body></html>", NotRancher, "HTML page"),
         (409, status(409, "Conflict", "the object has been modified"), Conflict, "has been modified"),
         (409, '{"type":"error","status":409,"code":"Conflict","message":"stale"}', Conflict, "Conflict: stale"),

@@ -1,0 +1,154 @@
+"""What exactly is approved? The digest covers what matters and nothing else, and a plan survives storage."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import requests
+
+from rancher_ext.catalogue.playbooks import load_playbooks
+from rancher_ext.client.changes import Place, Value
+from rancher_ext.remediation.action import Risk, UndoKind
+from rancher_ext.remediation.actions import gather
+from rancher_ext.remediation.plan import Explanation, Plan, make_plan
+
+SIGNATURE = "flannel-br-netfilter-missing"
+BOOK = load_playbooks({SIGNATURE})[SIGNATURE]
+
+
+def planned(look, book=BOOK):
+    return make_plan(book, SIGNATURE, look(), gather())
+
+
+def change(look, patch):
+    url = f"{look.server.url}/k8s/clusters/local/apis/management.cattle.io/v3/clusters/{look.cluster.id}"
+    headers = {"Authorization": f"Bearer {look.server.token}", "Content-Type": "application/merge-patch+json"}
+    requests.patch(url, json=patch, headers=headers, timeout=10).raise_for_status()
+
+
+def network(**options):
+    return {"spec": {"rancherKubernetesEngineConfig": {"network": options}}}
+
+
+def test_the_founding_cases_plan(rancher):
+    look = rancher()
+    plan = planned(look)
+    assert isinstance(plan, Plan)
+    (step,) = plan.steps
+    assert step.place.path == ("spec", "rancherKubernetesEngineConfig", "network", "enableBrNetfilter")
+    assert step.before == Value(present=False)
+    assert step.after == Value(present=True, value=True)
+    assert step.uid == plan.cluster_uid
+    assert step.diff == " rancherKubernetesEngineConfig:\n   network:\n     plugin: canal\n+    enableBrNetfilter: true"
+    assert "3 nodes" in step.effect
+    assert (plan.risk, plan.undo, plan.undo_on_failure) == (Risk.SAFE, UndoKind.EXACT, True)
+    assert plan.within > plan.soak > timedelta()
+    assert look.fleet.journal == type(look.fleet.journal)()  # planning writes nothing
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [("v2.9.8", True), ("v2.10.3", False), ("v2.11.0-alpha7", False), ("v2.11.0-alpha8", True), ("v2.11.3", True)],
+)
+def test_by_ranchers_version(rancher, version, fits):
+    made = planned(rancher(version))
+    assert isinstance(made, Plan if fits else Explanation)
+    if not fits:
+        assert version in made.why
+        assert any("modprobe br_netfilter" in step for step in made.steps)
+        assert made.to_json()["steps"] == list(BOOK.explain)
+
+
+def test_another_distribution_is_explained(rancher):
+    made = planned(rancher("v2.12.0", "rke2-canal-never-connected"))
+    assert isinstance(made, Explanation)
+    assert "no variant of enable-br-netfilter fits rke2" in made.why
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        (network(enableBrNetfilter=True), "enableBrNetfilter is already true: setting it again changes nothing"),
+        (network(plugin="calico"), "its network plugin is neither canal nor flannel"),
+        ({"spec": {"clusterTemplateRevisionId": "cattle-global-data:ctr-1"}}, "it follows a cluster template"),
+    ],
+)
+def test_what_cannot_be_planned_says_why(rancher, patch, why):
+    look = rancher()
+    change(look, patch)
+    made = planned(look)
+    assert isinstance(made, Explanation)
+    assert why in made.why
+
+
+class TestDigest:
+    def test_the_same_facts_have_the_same_digest(self, rancher):
+        look = rancher()
+        assert planned(look).digest == planned(look).digest
+        assert len(planned(look).digest) == 64
+        assert planned(look).digest.startswith(planned(look).short)
+
+    @pytest.mark.parametrize(
+        "patch",
+        [
+            {"metadata": {"labels": {"team": "blue"}, "annotations": {"x": "y"}}},
+            {"spec": {"description": "changed"}},
+            network(mtu=1400),
+            network(options={"canal_iface": "eth1"}),
+        ],
+        ids=["labels", "description", "a sibling", "a nested sibling"],
+    )
+    def test_untouched_fields_and_versions_are_not_drift(self, rancher, patch):
+        look = rancher()
+        before = planned(look)
+        change(look, patch)
+        assert planned(look).digest == before.digest
+
+    @pytest.mark.parametrize("patch", [network(enableBrNetfilter=False), network(plugin="flannel")])
+    def test_the_touched_value_and_the_preconditions_are(self, rancher, patch):
+        look = rancher()
+        before = planned(look)
+        change(look, patch)
+        assert planned(look).digest != before.digest
+
+    def test_every_covered_value_changes_it(self, rancher):
+        plan = planned(rancher())
+        (step,) = plan.steps
+        other_place = Place(step.place.resource, "", "c-other", step.place.path)
+        others = [
+            replace(plan, cluster_uid="another"),
+            replace(plan, playbook="another"),
+            replace(plan, playbook_version="another"),
+            replace(plan, steps=()),
+            replace(plan, steps=(step, step)),
+            replace(plan, steps=(replace(step, uid="another"),)),
+            replace(plan, steps=(replace(step, place=other_place),)),
+            replace(plan, steps=(replace(step, place=replace(step.place, path=("spec", "x"))),)),
+            replace(plan, steps=(replace(step, before=Value(present=True, value=False)),)),
+            replace(plan, steps=(replace(step, before=Value(present=True, value=None)),)),
+            replace(plan, steps=(replace(step, after=Value(present=True, value=1)),)),
+            replace(plan, steps=(replace(step, after=Value(present=True, value="true")),)),
+            replace(plan, steps=(replace(step, diff=step.diff + "\n"),)),
+        ]
+        digests = {plan.digest, *(other.digest for other in others)}
+        assert len(digests) == len(others) + 1
+
+    def test_the_order_of_the_steps_counts(self, rancher):
+        plan = planned(rancher())
+        (step,) = plan.steps
+        other = replace(step, after=Value(present=True, value=False))
+        assert replace(plan, steps=(step, other)).digest != replace(plan, steps=(other, step)).digest
+
+    def test_words_and_times_do_not_count(self, rancher):
+        plan = planned(rancher())
+        (step,) = plan.steps
+        same = replace(plan, title="x", within=timedelta(1), steps=(replace(step, title="y", effect="z"),))
+        assert same.digest == plan.digest
+
+
+def test_a_plan_survives_storage(rancher):
+    plan = planned(rancher())
+    stored = json.loads(json.dumps(plan.to_json()))
+    assert Plan.from_json(stored) == plan
+    assert Plan.from_json(stored).digest == plan.digest == stored["digest"]
