@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs lock score bench clean
+.PHONY: help demo test test-thorough e2e check format docs lock score bench clean
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 — /p' $(MAKEFILE_LIST)
@@ -23,7 +23,14 @@ demo: $(STAMP)    ## a simulated fleet, a simulated GitHub, the real service: th
 	$(BIN)/drover demo
 
 test: $(STAMP)    ## all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not thorough"
+
+test-thorough: $(STAMP) ## what takes minutes: a kill at every step of an incident
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m thorough
+
+e2e: $(STAMP)     ## the same assertions on real servers: etcd, kube-apiserver, KWOK (needs Go; builds them once, about 10 min)
+	$(BIN)/python tests/e2e/build.py
+	DROVER_E2E=1 $(BIN)/python -m pytest tests/e2e -q
 
 check: $(STAMP)   ## format, lint, strict types, layers
 	$(BIN)/ruff format --check .

@@ -86,7 +86,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.make_home()
         settings.evidence_dir.mkdir(parents=True, exist_ok=True)
         self.clock = PolicyClock(settings.clock_speed, settings.clock_origin)
         knowledge, policy = (

@@ -1,7 +1,6 @@
 """Every turn an incident can take: the steps in their order, for each thing that can happen."""
 
 import threading
-import time
 
 import pytest
 from structlog.testing import capture_logs

@@ -19,7 +19,7 @@ from rancher_ext.simulator.fleet import Fleet
 from rancher_ext.simulator.running import RunningRancher
 from tests.bot.workflows.world import PEOPLE, SPEED, in_process_environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 SCRIPT = Path(__file__).with_name("many_lives.py")
 ROOT = Path(__file__).parents[3]
 
