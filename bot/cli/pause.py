@@ -10,4 +10,4 @@ def command() -> None:
     """Stop acting on any cluster. Watching, diagnosing and reporting go on."""
     with incident_store() as store:
         store.set_note("paused", True)
-    click.echo("Paused: nothing is written to any cluster until `drover resume`.")
+    click.echo("Paused: no cure begins until `drover resume`. What is being put back is still put back.")

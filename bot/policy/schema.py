@@ -72,6 +72,8 @@ class Rule(_Strict):
 
 
 class Approvals(_Strict):
+    """`void_on` may say so, and changes nothing: an edit and a drift void an approval always."""
+
     expire: Duration = timedelta(hours=24)
     void_on: tuple[Literal["edit", "drift"], ...] = ("edit", "drift")
 
