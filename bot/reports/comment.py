@@ -11,6 +11,7 @@ from bot.reports.durations import compact, moment, spoken
 from bot.reports.prose import code, plain, prose
 from bot.reports.story import Story
 from bot.reports.view import Case, capital
+from rancher_ext.remediation.change import Change
 from rancher_ext.remediation.plan import Plan
 
 _WORDS = {
@@ -172,9 +173,13 @@ def _changes(plan: Plan) -> str:
     """`enableBrNetfilter: true`, one per step; a long value is only named."""
     texts = []
     for step in plan.steps:
-        value = str(step.after.value).lower() if isinstance(step.after.value, bool) else str(step.after.value)
-        field = step.place.path[-1] if step.place.path else step.title
-        if not step.after.present:
+        first = step.writes[0]
+        if len(step.writes) > 1 or not isinstance(first, Change) or not first.place.path:
+            texts.append(plain(step.title, 120))
+            continue
+        value = str(first.after.value).lower() if isinstance(first.after.value, bool) else str(first.after.value)
+        field = first.place.path[-1]
+        if not first.after.present:
             texts.append(f"{code(field)} removed")
         elif len(value) > 80 or "\n" in value:
             texts.append(f"{code(field)} (see the plan above)")

@@ -21,6 +21,7 @@ from bot.reports.story import Story
 from bot.reports.view import SHOWN_LINES, SHOWN_PLACES, Case, Finding
 from rancher_ext.fleet.versions import Version
 from rancher_ext.remediation.action import PlannedStep
+from rancher_ext.remediation.change import Change
 from rancher_ext.remediation.plan import Plan
 
 MAX_TITLE = 200
@@ -218,9 +219,9 @@ def _plan(case: Case, plan: Plan) -> str:
 
 
 def _where(step: PlannedStep) -> str:
-    place = step.place
-    name = "/".join(filter(None, [place.namespace, place.name]))
-    return f"{place.resource.plural}.{place.resource.group} {name}"
+    first = step.writes[0]
+    more = f" and {len(step.writes) - 1} more" if len(step.writes) > 1 else ""
+    return f"{first.place.object if isinstance(first, Change) else first}{more}"
 
 
 def _diff(diff: str, budget: int, case: Case) -> str:

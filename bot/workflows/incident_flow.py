@@ -4,8 +4,9 @@ Everything here is a function of step results and messages, so that a replay aft
 `steps.py`, one call to the outside each; they are safe to repeat.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from bot.workflows.engine import Failed, Flow
@@ -44,6 +45,7 @@ class Steps(Protocol):
     def superseded(self, incident: str, why: str) -> Json: ...
     def begin(self, incident: str) -> Json: ...
     def apply(self, incident: str, index: int) -> Json: ...
+    def settled(self, incident: str, index: int) -> Json: ...
     def prove(self, incident: str, phase: str) -> Json: ...
     def resolved(self, incident: str, proof: str) -> Json: ...
     def failed_cure(self, incident: str, why: str) -> Json: ...
@@ -180,7 +182,17 @@ def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
         outcome = flow.patiently("apply", steps.apply, incident, index, patience=PATIENCE)
         if isinstance(outcome, Failed):
             return _put_back(flow, steps, incident, f"step {index + 1} could not be applied: {outcome.message}")
-    proof = _until_proved(flow, steps, incident, timedelta(seconds=begun["within"]))
+        if outcome.get("settle"):
+            # The next step builds on this one: a CRD that is not Established yet, a snapshot that is not complete.
+            look = partial(steps.settled, incident, index)
+            seen = _until(flow, "settled", look, timedelta(seconds=float(outcome["settle"])))
+            if seen.get("rollback"):
+                return _asked_back(flow, steps, incident)
+            if seen.get("unseen"):
+                return _blind(flow, steps, incident, str(seen["text"]))
+            if not seen.get("holds"):
+                return _put_back(flow, steps, incident, f"step {index + 1} had no effect in time: {seen.get('text')}")
+    proof = _until(flow, "prove", partial(steps.prove, incident, "cure"), timedelta(seconds=begun["within"]))
     if proof.get("rollback"):
         return _asked_back(flow, steps, incident)
     if proof.get("unseen"):
@@ -203,11 +215,11 @@ def _mend(flow: Flow, steps: Steps, incident: str) -> Word:
     return Word.RESOLVED
 
 
-def _until_proved(flow: Flow, steps: Steps, incident: str, within: timedelta) -> Json:
-    """A look that failed says nothing about the cluster: it counts neither as time nor as a bad sign, up to PATIENCE."""
+def _until(flow: Flow, name: str, look: Callable[[], Json], within: timedelta) -> Json:
+    """Look until it holds. A look that failed says nothing about the cluster: it counts neither as time nor as a bad sign, up to PATIENCE."""
     waited, silent, proof = timedelta(), timedelta(), {"holds": False, "text": "nothing could be seen"}
     while True:
-        outcome = flow.step("prove", steps.prove, incident, "cure")
+        outcome = flow.step(name, look)
         if not isinstance(outcome, Failed):
             proof = dict(outcome)
             if proof.get("holds"):

@@ -29,13 +29,13 @@ from bot.reports.issue import issue_draft
 from bot.reports.story import Story
 from bot.workflows.parts import Parts, RancherServer
 from bot.workflows.story import story_of
-from rancher_ext.client.changes import read_field
 from rancher_ext.detection import Healthy, OutOfScope, Progressing, Stuck, Unknown, assess
 from rancher_ext.detection.classify import is_well
 from rancher_ext.errors import BadInput, DroverError, NotFound
 from rancher_ext.evidence.archive import open_bundle, write_archive
 from rancher_ext.fleet.snapshot import ClusterSnapshot
-from rancher_ext.remediation.action import Action, PlannedStep, Target
+from rancher_ext.remediation.action import Action, PlannedStep
+from rancher_ext.remediation.change import Call, Target, Write, is_applied, is_back
 from rancher_ext.remediation.cure import prove
 from rancher_ext.remediation.plan import Explanation, Plan, make_plan
 
@@ -43,6 +43,9 @@ Json = Mapping[str, Any]
 
 # Longer than any single write takes with its retries; shorter than anybody waits for a dead worker.
 LEASE = timedelta(minutes=15)
+
+# Results of a step with many writes that its record tells; the audit trail has all.
+SHOWN = 5
 
 # Collections side by side: in a storm the rest waits its turn instead of crowding Rancher's proxy.
 COLLECTIONS = 8
@@ -65,6 +68,14 @@ _CHANGED = frozenset(
 def written_note(incident: str) -> str:
     """Under this note lies the plan whose changes are in the cluster."""
     return f"written:{incident}"[:100]
+
+
+def audited(write: Write, *, back: bool = False) -> dict[str, Any]:
+    """Where, from what, to what: the part of an audit record that names the write."""
+    if isinstance(write, Call):
+        return {"place": str(write), "before": None, "after": dict(write.body)}
+    before, after = write.before.to_json(), write.after.to_json()
+    return {"place": str(write), "before": after if back else before, "after": before if back else after}
 
 
 _log = structlog.get_logger("steps")
@@ -320,25 +331,48 @@ class IncidentSteps:
             )
         self._lock(row)
         decision = row.decision or {}
-        who = {
-            "actor": decision.get("by", ""),
-            "rule": "; ".join(decision.get("reasons", ())),
-            "place": str(step.place),
-        }
-        values = {"before": step.before.to_json(), "after": step.after.to_json()}
+        who = {"actor": decision.get("by", ""), "rule": "; ".join(decision.get("reasons", ()))}
         name = f"apply-{row.attempt}-{index}"
-        self._parts.store.record(
-            row.id, self._now, once=f"{name}-intent", what="intend", result="about to write", **who, **values
-        )
         target = self._target(row)
-        self._still_allowed(row, plan, target, step)
-        done = self._action(step).apply(target, step)
-        self._parts.store.record(row.id, self._now, once=name, what="write", result=done.seen, **who, **values)
+        action = self._action(step)
+        results = []
+        for number, write in enumerate(step.writes):
+            # The first write keeps the name that it had when a step was a single one.
+            once = f"{name}-{number}" if number else name
+            told = who | audited(write)
+            self._parts.store.record(
+                row.id, self._now, once=f"{once}-intent", what="intend", result="about to write", **told
+            )
+            self._still_allowed(row, plan, target, write)
+            done = action.apply(target, write)
+            results.append(done)
+            self._parts.store.record(row.id, self._now, once=once, what="write", result=done.seen, **told)
         self._tell(row, "change", f"{step.title}: done", once=name)
         if index + 1 == len(plan.steps):
             row = self._move(incident, State.VERIFYING)
         self._publish_if_possible(row)
-        return {"wrote": done.wrote, "seen": done.seen}
+        answer: dict[str, Any] = {
+            "wrote": any(done.wrote for done in results),
+            "seen": "; ".join(done.seen for done in results[:SHOWN]),
+        }
+        if action.settled is not None:
+            answer["settle"] = action.settle_within.total_seconds()
+        return answer
+
+    def settled(self, incident: str, index: int) -> Json:
+        """Look once whether a step has taken the effect that the next one needs."""
+        row = self._get(incident)
+        plan = self._current_plan(row)
+        step = plan.steps[index]
+        look = self._action(step).settled
+        if look is None:
+            return {"holds": True, "text": ""}
+        seen = look(self._target(row), step)
+        if seen.seen != row.outcome:
+            row = self._parts.store.update(incident, self._now, outcome=seen.seen)
+            self._tell(row, "proof", seen.seen, once=f"settle-{row.attempt}-{index}-{seen.seen}")
+            self._publish_if_possible(row, only_status=True)
+        return {"holds": seen.holds, "text": seen.seen}
 
     def prove(self, incident: str, phase: str) -> Json:
         """Look for the proofs once. The status comment follows when what is seen has changed."""
@@ -389,20 +423,23 @@ class IncidentSteps:
         step = plan.steps[len(plan.steps) - 1 - index]
         self._lock(row)
         name = f"undo-{row.attempt}-{index}"
-        who = {
-            "actor": "drover",
-            "rule": "undo",
-            "place": str(step.place),
-            "before": step.after.to_json(),
-            "after": step.before.to_json(),
-        }
-        self._parts.store.record(
-            row.id, self._now, once=f"{name}-intent", what="intend-undo", result="about to put back", **who
-        )
-        back = self._action(step).take_back(self._target(row), step)
-        self._parts.store.record(row.id, self._now, once=name, what="undo", result=back.seen, **who)
+        target, action = self._target(row), self._action(step)
+        results = []
+        for number, write in enumerate(reversed(step.writes)):
+            once = f"{name}-{number}" if number else name
+            told = {"actor": "drover", "rule": "undo"} | audited(write, back=True)
+            self._parts.store.record(
+                row.id, self._now, once=f"{once}-intent", what="intend-undo", result="about to put back", **told
+            )
+            back = action.take_back(target, write)
+            results.append(back)
+            self._parts.store.record(row.id, self._now, once=once, what="undo", result=back.seen, **told)
         self._tell(row, "change", f"{step.title}: put back", once=name)
-        return {"done": False, "wrote": back.wrote, "seen": back.seen}
+        return {
+            "done": False,
+            "wrote": any(back.wrote for back in results),
+            "seen": "; ".join(back.seen for back in results[:SHOWN]),
+        }
 
     def rolled_back(self, incident: str, why: str) -> Json:
         if self._get(incident).state not in {State.ROLLING_BACK, State.ROLLED_BACK}:
@@ -474,8 +511,8 @@ class IncidentSteps:
 
     def _as_before(self, row: Incident) -> bool:
         """Has every field that was touched its earlier value again? Read back, not concluded."""
-        api, plan = self._target(row).local, self._written_plan(row)
-        return plan is None or all(read_field(api, step.place)[0] == step.before for step in plan.steps)
+        target, plan = self._target(row), self._written_plan(row)
+        return plan is None or all(is_back(target, write) for step in plan.steps for write in step.writes)
 
     def _written_plan(self, row: Incident) -> Plan | None:
         """The plan whose changes are in the cluster, whatever plan was made since. None when nothing of ours is there."""
@@ -505,12 +542,12 @@ class IncidentSteps:
             raise BadInput(f"this Drover has no action {step.action!r}", cure="Run the version that made the plan.")
         return action
 
-    def _still_allowed(self, row: Incident, plan: Plan, target: Target, step: PlannedStep) -> None:
+    def _still_allowed(self, row: Incident, plan: Plan, target: Target, write: Write) -> None:
         """The last word before a write. Hours may lie between `begin` and this moment: a pause, a label, a cluster that came up.
 
-        A field that already has our value is not written, so nothing has to be asked.
+        What already is as we want it is not written, so nothing has to be asked.
         """
-        if read_field(target.local, step.place)[0] == step.after:
+        if is_applied(target, write):
             return
         facts = self._facts(row, plan, target.snapshot)
         answer = decide(self._parts.policy(), facts)

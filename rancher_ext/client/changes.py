@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rancher_ext.client.kubernetes import KubernetesApi, Resource
-from rancher_ext.errors import Conflict, Invalid
+from rancher_ext.errors import Conflict, Invalid, NotFound
 
 # A busy cluster's status moves its resourceVersion every few seconds; five looks in a row get through.
 CONFLICT_TRIES = 5
@@ -18,7 +18,7 @@ CONFLICT_TRIES = 5
 
 @dataclass(frozen=True)
 class Place:
-    """One field of one object. `path` has the keys from the object's root."""
+    """One field of one object. `path` has the keys from the object's root; without any it is the object itself."""
 
     resource: Resource
     namespace: str
@@ -26,8 +26,14 @@ class Place:
     path: tuple[str, ...]
 
     def __str__(self) -> str:
+        return " ".join(filter(None, [self.object, ".".join(self.path)]))
+
+    @property
+    def object(self) -> str:
+        """Kind and name, without the field."""
         where = f"{self.namespace}/{self.name}" if self.namespace else self.name
-        return f"{self.resource.plural}.{self.resource.group} {where} {'.'.join(self.path)}"
+        kind = f"{self.resource.plural}.{self.resource.group}" if self.resource.group else self.resource.plural
+        return f"{kind} {where}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +111,20 @@ def read_field(api: KubernetesApi, place: Place) -> tuple[Value, str, str]:
 
 
 def set_field(
-    api: KubernetesApi, place: Place, wanted: Value, *, expected: Value, uid: str, dry_run: bool = False
+    api: KubernetesApi,
+    place: Place,
+    wanted: Value,
+    *,
+    expected: Value,
+    uid: str,
+    keep_others: bool = False,
+    dry_run: bool = False,
 ) -> Replaced:
     """Give one field a value, or take it away. Raises FieldMoved when it is neither as expected nor as wanted.
 
     Bound by JSON Patch `test` to the uid (a cluster created anew under the same name is another one) and to the
-    resourceVersion that was read.
+    resourceVersion that was read. With `keep_others` a value that others changed meanwhile is merged: ours is taken out of
+    it and theirs stays, or FieldMoved where both touched the same.
     """
     conflict: Conflict | None = None
     for _ in range(CONFLICT_TRIES):
@@ -126,7 +140,13 @@ def set_field(
             )
         if found == wanted:
             return Replaced(place, expected, found, wrote=False, resource_version=version)
+        goal = wanted
         if found != expected:
+            merged = merge(expected, found, wanted) if keep_others else None
+            if merged == found and merged is not None:
+                return Replaced(place, expected, found, wrote=False, resource_version=version)
+            goal = merged or found
+        if goal == found:
             raise FieldMoved(
                 f"{place} is {_show(found)}; the plan expected {_show(expected)}",
                 cure="Somebody changed it meanwhile. Drover leaves it as it is; make a new plan.",
@@ -135,7 +155,7 @@ def set_field(
         operations = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-            *_operations(item, place, wanted),
+            *_operations(item, place, goal),
         ]
         try:
             stored = api.json_patch(place.resource, place.name, place.namespace, operations, dry_run=dry_run)
@@ -143,9 +163,9 @@ def set_field(
             conflict = error
             continue
         after = Value.of(stored, place.path)
-        if after != wanted:
+        if after != goal:
             raise Invalid(
-                f"{place}: Rancher accepted the change but stored {_show(after)} instead of {_show(wanted)}",
+                f"{place}: Rancher accepted the change but stored {_show(after)} instead of {_show(goal)}",
                 cure="This Rancher version does not know the field, or something else rewrites it.",
             )
         return Replaced(
@@ -157,6 +177,122 @@ def set_field(
         )
     assert conflict is not None
     raise conflict
+
+
+def create_object(api: KubernetesApi, place: Place, manifest: Mapping[str, Any], *, dry_run: bool = False) -> str:
+    """Make an object; its resourceVersion, or nothing when an object of this name with this content is there already."""
+    try:
+        made = api.create(place.resource, manifest, place.namespace, dry_run=dry_run)
+    except Conflict:
+        found = api.get(place.resource, place.name, place.namespace)
+        if contains(found, manifest):
+            return ""
+        raise FieldMoved(
+            f"{place} exists already and is another than the plan's",
+            cure="Somebody made it meanwhile. Drover leaves it as it is; make a new plan.",
+            status=409,
+        ) from None
+    return str((made.get("metadata") or {}).get("resourceVersion") or "")
+
+
+def delete_object(api: KubernetesApi, place: Place, uid: str, *, dry_run: bool = False) -> bool:
+    """Delete the object of this uid. False when it is gone already, also when another one has its name by now."""
+    try:
+        api.delete(place.resource, place.name, place.namespace, uid=uid, dry_run=dry_run)
+    except NotFound:
+        return False
+    except Conflict:
+        metadata = api.get(place.resource, place.name, place.namespace).get("metadata") or {}
+        if str(metadata.get("uid") or "") == uid:
+            raise
+        return False
+    return True
+
+
+def contains(found: Any, wanted: Any) -> bool:
+    """Does an object have everything that was asked for? Servers add defaults; lists must be equal, item by item."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(
+            key in found and contains(found[key], value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list | tuple):
+        return (
+            isinstance(found, list | tuple)
+            and len(found) == len(wanted)
+            and all(contains(*pair) for pair in zip(found, wanted, strict=True))
+        )
+    return Value(present=True, value=found) == Value(present=True, value=wanted)
+
+
+def merge(ours: Value, theirs: Value, back: Value) -> Value | None:
+    """The value that takes our change (`back` → `ours`) out of what is there by now (`theirs`); None where they collide.
+
+    Mappings merge key by key; lists of plain values as what was added and what was taken away; texts of several lines (a
+    manifest) as the block of lines that we added. Everything else is one piece.
+    """
+    if theirs == ours:
+        return back
+    if back in (theirs, ours):
+        return theirs
+    if not (ours.present and theirs.present):
+        return None
+    if isinstance(ours.value, Mapping) and isinstance(theirs.value, Mapping):
+        return _merged_mapping(ours, theirs, back)
+    if not back.present:
+        # The whole field was ours. What others added inside it cannot stay without it.
+        empty = type(ours.value)() if isinstance(ours.value, list | str) else None
+        rest = merge(ours, theirs, Value(present=True, value=empty)) if empty is not None else None
+        return rest if rest is None or rest.value else back
+    if isinstance(ours.value, list) and isinstance(theirs.value, list) and isinstance(back.value, list):
+        return _merged_list(ours.value, theirs.value, back.value)
+    if isinstance(ours.value, str) and isinstance(theirs.value, str) and isinstance(back.value, str):
+        return _merged_text(ours.value, theirs.value, back.value)
+    return None
+
+
+def _merged_mapping(ours: Value, theirs: Value, back: Value) -> Value | None:
+    if back.present and not isinstance(back.value, Mapping):
+        return None
+    earlier = back.value if back.present else {}
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys([*theirs.value, *ours.value, *earlier]):
+        piece = merge(Value.of(ours.value, (key,)), Value.of(theirs.value, (key,)), Value.of(earlier, (key,)))
+        if piece is None:
+            return None
+        if piece.present:
+            merged[key] = piece.value
+    return Value(present=True, value=merged) if merged or back.present else back
+
+
+def _merged_list(ours: list[Any], theirs: list[Any], back: list[Any]) -> Value | None:
+    added = [item for item in ours if item not in back]
+    taken = [item for item in back if item not in ours]
+    plain = all(isinstance(item, str | int | bool) for item in [*ours, *theirs, *back])
+    if not plain or any(theirs.count(item) > 1 for item in added):
+        return None
+    kept = [item for item in theirs if item not in added]
+    return Value(present=True, value=kept + [item for item in taken if item not in kept])
+
+
+def _merged_text(ours: str, theirs: str, back: str) -> Value | None:
+    """Our block, wherever it stands by now, is replaced by what stood there before."""
+    start = 0
+    while start < min(len(ours), len(back)) and ours[start] == back[start]:
+        start += 1
+    end = 0
+    while end < min(len(ours), len(back)) - start and ours[-1 - end] == back[-1 - end]:
+        end += 1
+    # Whole lines: half a line of ours could be found where it means something else.
+    start = ours.rfind("\n", 0, start) + 1
+    stop = len(ours) - end
+    stop = len(ours) if (line := ours.find("\n", max(stop - 1, start))) < 0 else line + 1
+    block, earlier = ours[start:stop], back[start : len(back) - (len(ours) - stop)]
+    if theirs.count(block) == 1:
+        return Value(present=True, value=theirs.replace(block, earlier))
+    lines = {line for line in block.splitlines() if len(line.strip()) > 3} - set(earlier.splitlines())
+    # Nothing of ours is left: somebody took it out before us. A part of it is somebody's work by now.
+    gone = bool(lines) and not lines & set(theirs.splitlines()) and not earlier.strip()
+    return Value(present=True, value=theirs) if gone else None
 
 
 def _operations(item: Mapping[str, Any], place: Place, wanted: Value) -> list[dict[str, Any]]:

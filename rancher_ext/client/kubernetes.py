@@ -180,6 +180,26 @@ class KubernetesApi:
     ) -> dict[str, Any]:
         return self._patch(resource, name, namespace, patch, "application/merge-patch+json", dry_run=dry_run)
 
+    def create(self, resource: Resource, item: Json, namespace: str = "", *, dry_run: bool = False) -> dict[str, Any]:
+        """Make an object. `Conflict` when one of this name is there already."""
+        params = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        path = self._prefix + resource.path(namespace)
+        return self.transport.json_of(self.transport.request("POST", path, params=params, body=dict(item)))
+
+    def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str, dry_run: bool = False) -> None:
+        """Delete the object with this uid, and in the background what it owns. `Conflict` when it is another one by now."""
+        body: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        params: dict[str, Any] = {}
+        if dry_run:
+            # A server reads its options from the body when there is one; proxies and audit logs show the query.
+            body["dryRun"], params = ["All"], {"dryRun": "All"}
+        self.transport.request("DELETE", self._prefix + resource.path(namespace, name), params=params, body=body)
+
     def _patch(
         self, resource: Resource, name: str, namespace: str, body: object, content_type: str, *, dry_run: bool
     ) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What is an action? Something that can be previewed, applied, and taken back.
 
 An action is one file under `actions/` that ends in `ACTION`. It never decides whether it may run: policy does. `preview` reads
-and writes nothing. `apply` and `undo` may be called twice: they read first, and what is already as it shall be is left alone.
+and writes nothing; it says as data (`change.py`) what would be written. Applying and taking back may be done twice: they read
+first, and what is already as it shall be is left alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,10 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from rancher_ext.client.changes import Place, Value
-from rancher_ext.client.kubernetes import KubernetesApi, Resource
-from rancher_ext.client.transport import Transport
-from rancher_ext.fleet.snapshot import ClusterSnapshot
+from rancher_ext.remediation.change import StepResult, Target, Write, apply, take_back, write_from_json
 
 
 class Risk(StrEnum):
@@ -35,61 +33,42 @@ class UndoKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Target:
-    """The cluster an action works on, and the ways to reach it."""
-
-    snapshot: ClusterSnapshot
-    transport: Transport
-
-    @property
-    def local(self) -> KubernetesApi:
-        return KubernetesApi(self.transport)
-
-    @property
-    def downstream(self) -> KubernetesApi:
-        return KubernetesApi(self.transport, self.snapshot.identity.id)
-
-
-@dataclass(frozen=True)
 class PlannedStep:
-    """One change, exactly: which field, from which value, to which. `diff` is what a reviewer reads."""
+    """What one action would write, exactly. `diff` is what a reviewer reads, `effect` what happens then."""
 
     action: str
     title: str
-    uid: str
-    place: Place
-    before: Value
-    after: Value
+    writes: tuple[Write, ...]
     diff: str
     effect: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def where(self) -> str:
+        """The first place that is written, and how many more there are."""
+        more = f" and {len(self.writes) - 1} more" if len(self.writes) > 1 else ""
+        return f"{self.writes[0]}{more}"
+
     def to_json(self) -> dict[str, Any]:
-        resource = self.place.resource
         return {
             "action": self.action,
             "title": self.title,
-            "uid": self.uid,
-            "resource": [resource.group, resource.version, resource.plural, resource.namespaced],
-            "namespace": self.place.namespace,
-            "name": self.place.name,
-            "path": list(self.place.path),
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
+            "writes": [write.to_json() for write in self.writes],
             "diff": self.diff,
             "effect": self.effect,
             "arguments": dict(self.arguments),
+            # For pages and people that read the plan as JSON.
+            "place": self.where,
         }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "PlannedStep":
+        # Before version 0.2 a step was one change, written flat. Incidents that wait keep such plans.
+        writes = raw.get("writes", [raw])
         return cls(
             action=raw["action"],
             title=raw["title"],
-            uid=raw["uid"],
-            place=Place(Resource(*raw["resource"]), raw["namespace"], raw["name"], tuple(raw["path"])),
-            before=Value.from_json(raw["before"]),
-            after=Value.from_json(raw["after"]),
+            writes=tuple(write_from_json(each) for each in writes),
             diff=raw["diff"],
             effect=raw["effect"],
             arguments=raw["arguments"],
@@ -104,23 +83,29 @@ class NotPossible:
 
 
 @dataclass(frozen=True)
-class StepResult:
-    """What happened. `wrote` is False when everything was already as it should be (a repeated step)."""
+class Settled:
+    """Has what was written taken its effect, as far as the next step needs it? `seen` is for people."""
 
-    wrote: bool
+    holds: bool
     seen: str
-    resource_version: str = ""
 
 
 @dataclass(frozen=True)
 class Action:
-    """A plugin value. `expected` is how long the change usually takes to show."""
+    """A plugin value. `expected` is how long the change usually takes to show.
+
+    An action that the next one has to wait for (a CRD that must be Established, a snapshot that must be complete) has
+    `settled`, which looks once; a step that does not settle within `settle_within` is a failed one.
+    """
 
     name: str
     risk: Risk
     undo: UndoKind
     expected: timedelta
     preview: Callable[[Target, Mapping[str, Any]], PlannedStep | NotPossible]
-    apply: Callable[[Target, PlannedStep], StepResult]
-    take_back: Callable[[Target, PlannedStep], StepResult]
     help: str
+    settled: Callable[[Target, PlannedStep], Settled] | None = None
+    settle_within: timedelta = timedelta(minutes=10)
+    # How a write of the action is made and taken back; an action changes it only where the general way does not do.
+    apply: Callable[[Target, Write], StepResult] = apply
+    take_back: Callable[[Target, Write], StepResult] = take_back

@@ -10,7 +10,7 @@ from rancher_ext.client.snapshot import is_reachable
 from rancher_ext.errors import RancherError
 from rancher_ext.fleet.cluster import Distribution
 from rancher_ext.fleet.parse import mapping, text, timestamp
-from rancher_ext.remediation.action import Target
+from rancher_ext.remediation.change import Target
 
 # Two thousand pods are enough of a sample: in a cluster that comes up, most of them are fresh.
 _PAGES = 4

@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from rancher_ext.fleet.snapshot import ClusterSnapshot
-from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, Target, UndoKind
-from rancher_ext.remediation.playbook import Playbook
+from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, UndoKind
+from rancher_ext.remediation.change import Target
+from rancher_ext.remediation.playbook import Playbook, Variant
 
 SHORT = 6
 
@@ -42,10 +43,7 @@ class Plan:
             self.cluster_uid,
             self.playbook,
             self.playbook_version,
-            [
-                [str(step.place), step.uid, step.before.to_json(), step.after.to_json(), step.diff]
-                for step in self.steps
-            ],
+            [[*_covered(step), step.diff] for step in self.steps],
         ]
         return hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -106,15 +104,17 @@ class Explanation:
 def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mapping[str, Action]) -> Plan | Explanation:
     """Reads the cluster and plans. What cannot be planned becomes an explanation that says why."""
     snapshot = target.snapshot
-    variant = playbook.variant_for(snapshot)
-    if variant is None:
+    fitting = playbook.variants_for(snapshot)
+    if not fitting:
         return _explain(playbook, f"no variant of {playbook.id} fits {_named(snapshot)}")
-    planned: list[PlannedStep] = []
-    for step in variant.steps:
-        preview = actions[step.action].preview(target, step.arguments)
-        if isinstance(preview, NotPossible):
-            return _explain(playbook, preview.why)
-        planned.append(preview)
+    reasons: list[str] = []
+    for variant in fitting:
+        planned = _planned(variant, target, actions)
+        if not isinstance(planned, NotPossible):
+            break
+        reasons.append(planned.why)
+    else:
+        return _explain(playbook, "; ".join(dict.fromkeys(reasons)))
     used = [actions[step.action] for step in planned]
     return Plan(
         cluster_uid=snapshot.identity.uid,
@@ -122,7 +122,7 @@ def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mappi
         playbook_version=playbook.version,
         title=playbook.title,
         signature=signature,
-        steps=tuple(planned),
+        steps=planned,
         risk=max((action.risk for action in used), key=lambda risk: risk.rank),
         undo=_weakest([action.undo for action in used]),
         proof=playbook.cure.proof,
@@ -131,6 +131,23 @@ def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mappi
         undo_on_failure=playbook.on_failure == "undo",
         expected=sum((action.expected for action in used), timedelta()),
     )
+
+
+def _planned(variant: Variant, target: Target, actions: Mapping[str, Action]) -> tuple[PlannedStep, ...] | NotPossible:
+    """Every step of a variant, or why it cannot be planned: half a cure is none."""
+    planned: list[PlannedStep] = []
+    for step in variant.steps:
+        preview = actions[step.action].preview(target, step.arguments)
+        if isinstance(preview, NotPossible):
+            return preview
+        planned.append(preview)
+    return tuple(planned)
+
+
+def _covered(step: PlannedStep) -> list[Any]:
+    # One write stands flat, as it always did: an approval outlives an upgrade of Drover.
+    writes = [write.covered() for write in step.writes]
+    return writes[0] if len(writes) == 1 else writes
 
 
 def _weakest(kinds: Sequence[UndoKind]) -> UndoKind:

@@ -94,10 +94,13 @@ class Playbook(_Strict):
     @property
     def version(self) -> str:
         """Changes with the content: an approval is given to these steps, not to a name."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True, fallback=str).encode()).hexdigest()[:12]
+        # What the file does not say is left out, so that a new key of the format voids nobody's approval.
+        written = self.model_dump_json(by_alias=True, exclude_unset=True, fallback=str)
+        return hashlib.sha256(written.encode()).hexdigest()[:12]
 
-    def variant_for(self, snapshot: ClusterSnapshot) -> Variant | None:
-        return next((variant for variant in self.variants if variant.when.holds(snapshot)), None)
+    def variants_for(self, snapshot: ClusterSnapshot) -> tuple[Variant, ...]:
+        """Those whose conditions hold, in the order in which they are tried."""
+        return tuple(variant for variant in self.variants if variant.when.holds(snapshot))
 
 
 def _within(ranges: tuple[VersionRange, ...], version: Version | None) -> bool:

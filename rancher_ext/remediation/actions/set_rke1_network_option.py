@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from rancher_ext.client.changes import Place, Value, set_field
+from rancher_ext.client.changes import Place, Value
 from rancher_ext.client.kubernetes import MANAGEMENT_CLUSTERS
 from rancher_ext.fleet.cluster import Distribution, Management
 from rancher_ext.fleet.parse import mapping, text
-from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, StepResult, Target, UndoKind
+from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, UndoKind
+from rancher_ext.remediation.change import Change, Target
 from rancher_ext.remediation.diff import field_diff
 
 _BLOCK = ("spec", "rancherKubernetesEngineConfig", "network")
@@ -40,35 +41,20 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         return NotPossible("its network plugin is neither canal nor flannel")
     place = Place(MANAGEMENT_CLUSTERS, "", snapshot.identity.id, (*_BLOCK, option))
     before = Value.of(item, place.path)
-    if before == Value(present=True, value=wanted):
+    after = Value(present=True, value=wanted)
+    if before == after:
         return NotPossible(f"{option} is already {str(wanted).lower()}: setting it again changes nothing")
     count = snapshot.node_count or len(snapshot.nodes) or len(snapshot.machines)
     return PlannedStep(
         action=ACTION.name,
         title=f"Set `network.{option}` on the Rancher cluster",
-        uid=text(mapping(item, "metadata").get("uid")),
-        place=place,
-        before=before,
-        after=Value(present=True, value=wanted),
-        diff=field_diff(item, place.path, before, Value(present=True, value=wanted), context=("plugin",)),
+        writes=(Change(place, text(mapping(item, "metadata").get("uid")), before, after),),
+        diff=field_diff(item, place.path, before, after, context=("plugin",)),
         effect=_EFFECTS.get(option, "Rancher runs `rke up`.").format(
             nodes=f"{count} nodes" if count != 1 else "1 node"
         ),
         arguments={option: wanted},
     )
-
-
-def apply(target: Target, step: PlannedStep) -> StepResult:
-    replaced = set_field(target.local, step.place, step.after, expected=step.before, uid=step.uid)
-    seen = "written" if replaced.wrote else "it already had this value"
-    return StepResult(replaced.wrote, f"{step.place}: {seen}", replaced.resource_version)
-
-
-def take_back(target: Target, step: PlannedStep) -> StepResult:
-    """Put the earlier value back, unless somebody else changed the field meanwhile (FieldMoved)."""
-    replaced = set_field(target.local, step.place, step.before, expected=step.after, uid=step.uid)
-    seen = "put back" if replaced.wrote else "it already had its earlier value"
-    return StepResult(replaced.wrote, f"{step.place}: {seen}", replaced.resource_version)
 
 
 ACTION = Action(
@@ -77,7 +63,5 @@ ACTION = Action(
     undo=UndoKind.EXACT,
     expected=timedelta(minutes=6),
     preview=preview,
-    apply=apply,
-    take_back=take_back,
     help="Sets one option of an RKE1 cluster's network block; Rancher then runs `rke up`.",
 )

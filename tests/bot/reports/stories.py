@@ -11,6 +11,7 @@ from rancher_ext.client.changes import Place, Value
 from rancher_ext.client.kubernetes import MANAGEMENT_CLUSTERS
 from rancher_ext.fleet.cluster import ClusterKey
 from rancher_ext.remediation.action import PlannedStep, Risk, UndoKind
+from rancher_ext.remediation.change import Change
 from rancher_ext.remediation.plan import Plan
 
 SINCE = datetime(2025, 3, 4, 9, 12, tzinfo=UTC)
@@ -83,19 +84,26 @@ def a_diagnosis(*findings: dict[str, Any], verdict: str = "cni-failure", **more:
     }
 
 
-def a_step(**changes: Any) -> PlannedStep:
-    step = PlannedStep(
-        action="set-rke1-network-option",
-        title="Set `network.enableBrNetfilter` on the Rancher cluster",
-        uid=UID,
+def a_change(**changes: Any) -> Change:
+    change = Change(
         place=Place(
             MANAGEMENT_CLUSTERS,
             "",
             "c-8xk2p",
             ("spec", "rancherKubernetesEngineConfig", "network", "enableBrNetfilter"),
         ),
+        uid=UID,
         before=Value(present=False),
         after=Value(present=True, value=True),
+    )
+    return replace(change, **changes)
+
+
+def a_step(**changes: Any) -> PlannedStep:
+    step = PlannedStep(
+        action="set-rke1-network-option",
+        title="Set `network.enableBrNetfilter` on the Rancher cluster",
+        writes=(a_change(),),
         diff=" rancherKubernetesEngineConfig:\n   network:\n     plugin: canal\n+    enableBrNetfilter: true",
         effect="Rancher re-creates the kube-proxy container on 3 nodes; it loads br_netfilter. No workload restarts.",
         arguments={"enableBrNetfilter": True},

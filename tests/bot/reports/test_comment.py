@@ -21,7 +21,7 @@ from bot.reports.story import Sibling, Story
 from rancher_ext.client.changes import Value
 from tests.bot.reports import stories
 from tests.bot.reports.inert import active
-from tests.bot.reports.stories import NOW, SINCE, a_plan, a_step, a_story, an_incident
+from tests.bot.reports.stories import NOW, SINCE, a_change, a_plan, a_step, a_story, an_incident
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 PROOF = "canal 3/3, nodes 3/3, new pod 10.42.1.7, agent connected, cluster Active"
@@ -99,7 +99,11 @@ def test_healed_names_the_rule_where_nobody_was_asked():
 
 
 def test_healed_names_every_change_and_one_sibling_in_the_singular():
-    plan = a_plan(a_step(), a_step(after=Value(present=False)), a_step(after=Value(present=True, value="x" * 100)))
+    plan = a_plan(
+        a_step(),
+        a_step(writes=(a_change(after=Value(present=False)),)),
+        a_step(writes=(a_change(after=Value(present=True, value="x" * 100)),)),
+    )
     story = replace(
         stories.healed(), plan=plan, siblings=[Sibling("edge-09", 13, "awaiting-approval"), Sibling("b", 1, "resolved")]
     )

@@ -210,6 +210,52 @@ class TestBegin:
         assert run.end() == "resolved"
 
 
+class TestSettle:
+    """A step that the next one builds on is waited for."""
+
+    def test_the_next_step_waits_until_it_has_settled(self, runs):
+        run = runs.start(
+            decide=ALLOW,
+            begin=BEGUN | {"steps": 2},
+            apply=[{"wrote": True, "settle": 300.0}, {"wrote": True}],
+            settled=[{"holds": False, "text": "not Established"}, AWAY, {"holds": True, "text": "Established"}],
+        )
+        assert run.end() == "resolved"
+        mended = run.steps.names[run.steps.names.index("begin") :]
+        assert mended[:6] == ["begin", "apply", "settled", "settled", "settled", "apply"]
+
+    def test_what_does_not_settle_in_time_is_taken_back(self, runs):
+        run = runs.start(
+            decide=ALLOW,
+            begin=BEGUN | {"steps": 2},
+            apply={"wrote": True, "settle": 60.0},
+            settled={"holds": False, "text": "not Established"},
+            take_back=[{"done": False}, {"done": False}, {"done": True}],
+        )
+        run.steps.wait_for("rolled_back")
+        assert run.steps.args("apply") == [(0,)]
+        assert run.steps.args("rolled_back") == [("step 1 had no effect in time: not Established",)]
+
+    def test_a_person_can_take_it_back_while_it_settles(self, runs):
+        run = runs.start(
+            decide=ALLOW,
+            apply={"wrote": True, "settle": 3600.0},
+            settled={"holds": False, "text": "waiting"},
+            take_back=[{"done": False}, {"done": True}],
+        )
+        run.steps.wait_for("settled")
+        run.say("rollback")
+        run.steps.wait_for("rolled_back")
+        assert "prove" not in run.steps.names
+
+    def test_where_nobody_can_see_it_a_person_decides(self, runs):
+        run = runs.start(
+            decide=ALLOW, apply={"wrote": True, "settle": 60.0}, settled=Forbidden("may not read", status=403)
+        )
+        run.steps.wait_for("escalate")
+        assert "take_back" not in run.steps.names
+
+
 class TestPutBack:
     def test_a_step_that_cannot_be_applied(self, runs):
         run = runs.start(

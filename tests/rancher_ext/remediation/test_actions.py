@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from rancher_ext.client.changes import FieldMoved
 from rancher_ext.client.kubernetes import MANAGEMENT_CLUSTERS
-from rancher_ext.remediation.action import NotPossible, Target
+from rancher_ext.remediation.action import NotPossible
 from rancher_ext.remediation.actions import gather
 from rancher_ext.remediation.actions.set_rke1_network_option import ACTION
+from rancher_ext.remediation.change import Target
 from tests.builders import a_cluster
 from tests.rancher_ext.client.test_changes import apply as patch_with
 
@@ -49,8 +50,8 @@ def test_every_action_says_what_it_is():
 def test_applied_twice_it_is_written_once(rancher):
     look = rancher()
     step = step_of(look)
-    assert ACTION.apply(look(), step).wrote
-    again = ACTION.apply(look(), step)
+    assert ACTION.apply(look(), step.writes[0]).wrote
+    again = ACTION.apply(look(), step.writes[0])
     assert not again.wrote
     assert "already had this value" in again.seen
     assert spec(look)["rancherKubernetesEngineConfig"]["network"]["enableBrNetfilter"] is True
@@ -60,17 +61,17 @@ def test_taken_back_it_is_as_it_was_and_twice_is_once(rancher):
     look = rancher()
     before = spec(look)
     step = step_of(look)
-    ACTION.apply(look(), step)
-    assert ACTION.take_back(look(), step).wrote
+    ACTION.apply(look(), step.writes[0])
+    assert ACTION.take_back(look(), step.writes[0]).wrote
     assert spec(look) == before
-    assert not ACTION.take_back(look(), step).wrote
+    assert not ACTION.take_back(look(), step.writes[0]).wrote
     assert spec(look) == before
 
 
 def test_what_was_never_applied_is_taken_back_without_a_write(rancher):
     look = rancher()
     before = the_object(look)
-    assert not ACTION.take_back(look(), step_of(look)).wrote
+    assert not ACTION.take_back(look(), step_of(look).writes[0]).wrote
     assert the_object(look)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
@@ -78,8 +79,8 @@ def test_an_earlier_value_comes_back_and_not_an_absence(rancher):
     look = rancher()
     change(look, enableBrNetfilter=False)
     step = step_of(look)
-    ACTION.apply(look(), step)
-    ACTION.take_back(look(), step)
+    ACTION.apply(look(), step.writes[0])
+    ACTION.take_back(look(), step.writes[0])
     assert spec(look)["rancherKubernetesEngineConfig"]["network"]["enableBrNetfilter"] is False
 
 
@@ -88,7 +89,7 @@ def test_a_value_that_moved_since_the_plan_is_left_alone(rancher):
     step = step_of(look)
     change(look, enableBrNetfilter=False)
     with pytest.raises(FieldMoved, match="the plan expected") as caught:
-        ACTION.apply(look(), step)
+        ACTION.apply(look(), step.writes[0])
     assert "make a new plan" in caught.value.cure
     assert spec(look)["rancherKubernetesEngineConfig"]["network"]["enableBrNetfilter"] is False
 
@@ -96,10 +97,10 @@ def test_a_value_that_moved_since_the_plan_is_left_alone(rancher):
 def test_an_undo_leaves_what_others_changed(rancher):
     look = rancher()
     step = step_of(look)
-    ACTION.apply(look(), step)
+    ACTION.apply(look(), step.writes[0])
     change(look, enableBrNetfilter=False, mtu=1400)
     with pytest.raises(FieldMoved):
-        ACTION.take_back(look(), step)
+        ACTION.take_back(look(), step.writes[0])
     network = spec(look)["rancherKubernetesEngineConfig"]["network"]
     assert (network["enableBrNetfilter"], network["mtu"]) == (False, 1400)
 
@@ -107,11 +108,11 @@ def test_an_undo_leaves_what_others_changed(rancher):
 def test_a_cluster_made_anew_is_another_one(rancher):
     look = rancher()
     step = step_of(look)
-    object.__setattr__(step, "uid", "another")
+    object.__setattr__(step.writes[0], "uid", "another")
     with pytest.raises(FieldMoved, match="another object"):
-        ACTION.apply(look(), step)
+        ACTION.apply(look(), step.writes[0])
     with pytest.raises(FieldMoved, match="another object"):
-        ACTION.take_back(look(), step)
+        ACTION.take_back(look(), step.writes[0])
 
 
 @pytest.mark.parametrize("fault", ["before", "after"])
@@ -121,7 +122,7 @@ def test_a_dropped_connection_during_the_write_ends_in_one_write(rancher, fault)
     look.fleet.faults.add("drop", method="PATCH", count=1, after_handling=fault == "after")
     for _ in range(3):
         try:
-            ACTION.apply(look(), step)
+            ACTION.apply(look(), step.writes[0])
         except Exception as error:  # noqa: BLE001 - any failure of the first try will do
             assert type(error).__name__ == "RancherUnreachable"  # noqa: PT017
         else:
@@ -192,8 +193,8 @@ def test_apply_then_undo_gives_the_object_back(network, rest):
     before = copy.deepcopy(api.item["spec"])
     step = ACTION.preview(target, OPTION)
     assert not isinstance(step, NotPossible)
-    assert ACTION.apply(target, step).wrote
+    assert ACTION.apply(target, step.writes[0]).wrote
     assert api.item["spec"]["rancherKubernetesEngineConfig"]["network"]["enableBrNetfilter"] is True
-    assert not ACTION.apply(target, step).wrote
-    assert ACTION.take_back(target, step).wrote
+    assert not ACTION.apply(target, step.writes[0]).wrote
+    assert ACTION.take_back(target, step.writes[0]).wrote
     assert api.item["spec"] == before

@@ -11,6 +11,7 @@ from rancher_ext.catalogue.playbooks import load_playbooks
 from rancher_ext.client.changes import Place, Value
 from rancher_ext.remediation.action import Risk, UndoKind
 from rancher_ext.remediation.actions import gather
+from rancher_ext.remediation.change import Call
 from rancher_ext.remediation.plan import Explanation, Plan, make_plan
 
 SIGNATURE = "flannel-br-netfilter-missing"
@@ -36,10 +37,11 @@ def test_the_founding_cases_plan(rancher):
     plan = planned(look)
     assert isinstance(plan, Plan)
     (step,) = plan.steps
-    assert step.place.path == ("spec", "rancherKubernetesEngineConfig", "network", "enableBrNetfilter")
-    assert step.before == Value(present=False)
-    assert step.after == Value(present=True, value=True)
-    assert step.uid == plan.cluster_uid
+    (write,) = step.writes
+    assert write.place.path == ("spec", "rancherKubernetesEngineConfig", "network", "enableBrNetfilter")
+    assert write.before == Value(present=False)
+    assert write.after == Value(present=True, value=True)
+    assert write.uid == plan.cluster_uid
     assert step.diff == " rancherKubernetesEngineConfig:\n   network:\n     plugin: canal\n+    enableBrNetfilter: true"
     assert "3 nodes" in step.effect
     assert (plan.risk, plan.undo, plan.undo_on_failure) == (Risk.SAFE, UndoKind.EXACT, True)
@@ -115,20 +117,28 @@ class TestDigest:
     def test_every_covered_value_changes_it(self, rancher):
         plan = planned(rancher())
         (step,) = plan.steps
-        other_place = Place(step.place.resource, "", "c-other", step.place.path)
+        (write,) = step.writes
+        other_place = Place(write.place.resource, "", "c-other", write.place.path)
+
+        def with_write(**changes):
+            return replace(plan, steps=(replace(step, writes=(replace(write, **changes),)),))
+
         others = [
             replace(plan, cluster_uid="another"),
             replace(plan, playbook="another"),
             replace(plan, playbook_version="another"),
             replace(plan, steps=()),
             replace(plan, steps=(step, step)),
-            replace(plan, steps=(replace(step, uid="another"),)),
-            replace(plan, steps=(replace(step, place=other_place),)),
-            replace(plan, steps=(replace(step, place=replace(step.place, path=("spec", "x"))),)),
-            replace(plan, steps=(replace(step, before=Value(present=True, value=False)),)),
-            replace(plan, steps=(replace(step, before=Value(present=True, value=None)),)),
-            replace(plan, steps=(replace(step, after=Value(present=True, value=1)),)),
-            replace(plan, steps=(replace(step, after=Value(present=True, value="true")),)),
+            with_write(uid="another"),
+            with_write(place=other_place),
+            with_write(place=replace(write.place, path=("spec", "x"))),
+            with_write(downstream=True),
+            replace(plan, steps=(replace(step, writes=(write, write)),)),
+            replace(plan, steps=(replace(step, writes=(Call("cluster", "c-1", "backupEtcd"),)),)),
+            with_write(before=Value(present=True, value=False)),
+            with_write(before=Value(present=True, value=None)),
+            with_write(after=Value(present=True, value=1)),
+            with_write(after=Value(present=True, value="true")),
             replace(plan, steps=(replace(step, diff=step.diff + "\n"),)),
         ]
         digests = {plan.digest, *(other.digest for other in others)}
@@ -137,7 +147,8 @@ class TestDigest:
     def test_the_order_of_the_steps_counts(self, rancher):
         plan = planned(rancher())
         (step,) = plan.steps
-        other = replace(step, after=Value(present=True, value=False))
+        (write,) = step.writes
+        other = replace(step, writes=(replace(write, after=Value(present=True, value=False)),))
         assert replace(plan, steps=(step, other)).digest != replace(plan, steps=(other, step)).digest
 
     def test_words_and_times_do_not_count(self, rancher):

@@ -70,7 +70,7 @@ def test_the_field_exists_from_these_versions_on_and_an_unknown_version_fits_not
     book = load_playbooks(SIGNATURES)["flannel-br-netfilter-missing"]
     cluster = a_cluster(distribution=Distribution.RKE1)
     object.__setattr__(cluster, "rancher", Version.parse(rancher))
-    assert (book.variant_for(cluster) is not None) is fits
+    assert bool(book.variants_for(cluster)) is fits
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_field_exists_from_these_versions_on_and_an_unknown_version_fits_not
 def test_other_distributions_have_no_variant(distribution):
     cluster = a_cluster(distribution=distribution)
     object.__setattr__(cluster, "rancher", Version.parse("v2.11.3"))
-    assert load_playbooks(SIGNATURES)["flannel-br-netfilter-missing"].variant_for(cluster) is None
+    assert load_playbooks(SIGNATURES)["flannel-br-netfilter-missing"].variants_for(cluster) == ()
 
 
 def test_the_first_variant_that_fits_is_taken(load):
@@ -89,11 +89,11 @@ def test_the_first_variant_that_fits_is_taken(load):
     )
     book = load(two)["vxlan-module-missing"]
     rke1, rke2 = a_cluster(distribution=Distribution.RKE1), a_cluster()
-    assert book.variant_for(rke1) is book.variants[0]
-    assert book.variant_for(rke2) is book.variants[1]
-    assert book.variant_for(a_cluster(cni=Cni.FLANNEL)) is None
-    assert book.variant_for(a_cluster(kubernetes="v1.31.9+rke2r1")) is None
-    assert book.variant_for(a_cluster(kubernetes=None)) is None
+    assert book.variants_for(rke1)[0] is book.variants[0]
+    assert book.variants_for(rke2)[0] is book.variants[1]
+    assert book.variants_for(a_cluster(cni=Cni.FLANNEL)) == ()
+    assert book.variants_for(a_cluster(kubernetes="v1.31.9+rke2r1")) == ()
+    assert book.variants_for(a_cluster(kubernetes=None)) == ()
 
 
 @pytest.mark.parametrize(
