@@ -1,6 +1,6 @@
 """How does a diagnosis look in a terminal?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -15,6 +15,30 @@ _VERDICTS = {
     "unknown": ("No known cause.", "magenta"),
 }
 _LINES = 3
+_MOMENTS = 8
+_SYMPTOMS = 3
+# Below this the reader is told what would make it surer.
+_SURE = 0.9
+
+
+def _wishes(found: Mapping[str, Any]) -> list[str]:
+    """What would make it surer, when it is not sure enough: of the best finding, and of the analysis."""
+    best = next(iter(found["findings"]), None)
+    own = list(best["missing"]) if best and (best["confidence"] < _SURE or found["verdict"] == "unknown") else []
+    return list(dict.fromkeys([*own, *found.get("missing", ())]))[:5]
+
+
+def _print_timeline(entries: Sequence[Mapping[str, Any]]) -> None:
+    if len(entries) < 2:
+        return
+    out.print()
+    shown = entries[:_MOMENTS]
+    width = max(len(entry["when"]) for entry in shown)
+    for number, entry in enumerate(shown):
+        also = f" (and {entry['alike']} alike)" if entry.get("alike") else ""
+        out.print(Text(f"{'When' if number == 0 else '':10}{entry['when'].ljust(width)}  {entry['text']}{also}"))
+    if len(entries) > len(shown):
+        out.print(Text(f"          and {len(entries) - len(shown)} more moments in the JSON", style="dim"))
 
 
 def print_diagnosis(found: Mapping[str, Any]) -> None:
@@ -29,7 +53,8 @@ def print_diagnosis(found: Mapping[str, Any]) -> None:
         out.print(Text(" · ".join(known), style="bold"))
     text, style = _VERDICTS[found["verdict"]]
     out.print(Text(text, style=style))
-    for number, finding in enumerate(found["findings"][:3]):
+    causes = [finding for finding in found["findings"] if not finding.get("explainedBy")]
+    for number, finding in enumerate(causes[:3]):
         out.print()
         head = Text("Cause     " if number == 0 else "Or        ")
         head.append(finding["title"], style="bold" if number == 0 else "")
@@ -44,6 +69,12 @@ def print_diagnosis(found: Mapping[str, Any]) -> None:
         hidden = len(finding["evidence"]) - _LINES
         if hidden > 0:
             out.print(Text(f"          and {hidden} more lines", style="dim"))
+        for line in (finding.get("against") or ())[:2]:
+            out.print(Text(f"Against   {line['source']}:{line['line']}", style="dim"))
+            out.print(Text("          " + line["text"].strip()[:300]))
+        where = (finding.get("affected") or {}).get("text")
+        if where:
+            out.print(Text("Where     " + where))
         if number == 0 and finding.get("playbook"):
             out.print(
                 Text(f"Mend      playbook {finding['playbook']} ({finding['risk'] or 'explains what a person can do'})")
@@ -52,7 +83,20 @@ def print_diagnosis(found: Mapping[str, Any]) -> None:
             out.print(Text("Mend      " + " ".join(finding["advice"].split())))
         for reference in finding["references"][:2]:
             out.print(Text("See       " + reference, style="dim"))
-    for wish in found.get("missing", ())[:5]:
+    symptoms = [finding for finding in found["findings"] if finding.get("explainedBy")]
+    for number, finding in enumerate(symptoms[:_SYMPTOMS]):
+        if number == 0:
+            out.print()
+        out.print(
+            Text(f"{'Symptom' if number == 0 else '':10}{finding['title']} (follows from {finding['explainedBy']})")
+        )
+    undecided = found.get("undecided")
+    if undecided:
+        others = ", ".join(undecided["signatures"][1:])
+        out.print()
+        out.print(Text(f"Undecided between this and {others}: {undecided['why']}."))
+    _print_timeline(found.get("timeline") or ())
+    for wish in _wishes(found):
         out.print(Text("Surer     " + wish, style="dim"))
     bad = [entry for entry in found["collectors"] if entry["status"] in {"failed", "forbidden", "partial"}]
     for entry in bad:

@@ -245,6 +245,16 @@ def _folds(case: Case) -> Iterator[Fold]:
             [_other(finding) for finding in case.others],
             "findings",
         )
+    if len(case.moments) > 1:
+        yield Fold(
+            f"What happened when: {len(case.moments)} moments that the evidence dates",
+            [
+                f"| {prose_cell(moment.when)} | {prose_cell(moment.text)}{_alike(moment.alike)} |"
+                for moment in case.moments
+            ],
+            "later moments",
+            head="| | |\n|---|---|\n",
+        )
     timeline = case.story.timeline
     if timeline:
         days = {entry.at.astimezone(UTC).date() for entry in timeline}
@@ -258,9 +268,16 @@ def _folds(case: Case) -> Iterator[Fold]:
     yield from _evidence(case)
 
 
+def _alike(count: int) -> str:
+    return f" (and {count} alike)" if count else ""
+
+
 def _other(finding: Finding) -> str:
-    relation = f", follows from {code(finding.explained_by, 80)}" if finding.explained_by else ""
-    return f"- {finding.percent}%: {prose(finding.title)} ({code(finding.signature, 80)}{relation})"
+    if finding.explained_by:
+        # How sure it is that this was seen says nothing about what it follows from.
+        relation = f"follows from {code(finding.explained_by, 80)}"
+        return f"- {prose(finding.title)} ({code(finding.signature, 80)}, {relation})"
+    return f"- {finding.percent}%: {prose(finding.title)} ({code(finding.signature, 80)})"
 
 
 def _evidence(case: Case) -> Iterator[Fold]:

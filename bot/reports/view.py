@@ -21,6 +21,7 @@ NAME = 100
 # Lines shown on the first screen; the rest of a finding's lines stand in the folded section.
 SHOWN_LINES = 6
 SHOWN_PLACES = 3
+MOMENTS = 24
 
 # How bad it is, by what the cluster waits for. That pods do not start is certain only where the network is the cause.
 _UNMANAGED = "Until it comes up, Rancher cannot manage it"
@@ -56,6 +57,8 @@ class Finding:
     references: Sequence[str]
     missing: Sequence[str]
     explained_by: str
+    affected: str = ""
+    against: Sequence[EvidenceGroup] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> "Finding":
@@ -70,7 +73,18 @@ class Finding:
             references=_texts(raw.get("references")),
             missing=_texts(raw.get("missing")),
             explained_by=str(raw.get("explainedBy") or ""),
+            affected=_where(raw.get("affected")),
+            against=_grouped(raw.get("against") or ())[:2],
         )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened, with its time as far as evidence has it. `alike` counts the same elsewhere."""
+
+    when: str
+    text: str
+    alike: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,6 +135,27 @@ class Case:
         own = list(self.best.missing) if self.best else []
         general = _texts((self.story.diagnosis or {}).get("missing"))
         return list(dict.fromkeys(own + general))[:8]
+
+    @property
+    def undecided(self) -> str:
+        """Why the best finding is not the only one that may be right, or nothing."""
+        raw = (self.story.diagnosis or {}).get("undecided") or {}
+        return str(raw.get("why") or "").rstrip(".") if self.best else ""
+
+    @property
+    def rivals(self) -> list[Finding]:
+        """The findings that may be right as well."""
+        raw = (self.story.diagnosis or {}).get("undecided") or {}
+        names = [str(name) for name in raw.get("signatures") or ()]
+        return [finding for finding in self.others if finding.signature in names]
+
+    @cached_property
+    def moments(self) -> list[Moment]:
+        """What the evidence dates, in order."""
+        raw = (self.story.diagnosis or {}).get("timeline") or ()
+        return [
+            Moment(str(m.get("when") or ""), str(m.get("text") or ""), int(m.get("alike") or 0)) for m in raw[:MOMENTS]
+        ]
 
     @property
     def plan(self) -> Plan | None:
@@ -239,6 +274,13 @@ class Case:
         if text == _UNMANAGED and self.verdict == "cni-failure":
             text += _NO_PODS
         return text + "." if text else ""
+
+
+def _where(affected: Mapping[str, Any] | None) -> str:
+    """Which nodes, in words; of a cluster with one known node there is nothing to say."""
+    if not affected or int(affected.get("known") or 0) < 2:
+        return ""
+    return str(affected.get("text") or "")
 
 
 def capital(text: str) -> str:

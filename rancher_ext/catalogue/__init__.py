@@ -4,7 +4,13 @@ from rancher_ext.catalogue.analyze import analyze, diagnose_bundle
 from rancher_ext.catalogue.cases import score_cases
 from rancher_ext.catalogue.samples import Sample, SampleResult, find_samples, run_sample, run_samples
 from rancher_ext.catalogue.shipped import shipped_config_dir
-from rancher_ext.catalogue.signatures import LoadedSignature, lint, load_signatures, signature_json_schema
+from rancher_ext.catalogue.signatures import (
+    LoadedSignature,
+    known_signatures,
+    lint,
+    load_signatures,
+    signature_json_schema,
+)
 
 __all__ = [
     "LoadedSignature",
@@ -13,6 +19,7 @@ __all__ = [
     "analyze",
     "diagnose_bundle",
     "find_samples",
+    "known_signatures",
     "lint",
     "load_signatures",
     "run_sample",

@@ -4,7 +4,8 @@ A case is a folder of evidence with a label `case.json` beside it; only the evid
 """
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,21 @@ def read_label(path: Path) -> Label:
         ) from error
 
 
-def score_cases(root: Path, signatures: Sequence[Signature]) -> Score:
-    """Diagnose every labelled case below the folder and compare. Raises BadInput when there is none."""
-    labels = sorted(root.glob(f"*/{LABEL}"))
-    if not labels:
-        raise BadInput(
-            f"{root}: holds no labelled case", cure=f"Give a folder of folders, each with evidence and a {LABEL}."
-        )
+def score_cases(roots: Path | Iterable[Path], signatures: Sequence[Signature]) -> Score:
+    """Diagnose every labelled case below the folder, or folders, and compare. Raises BadInput where there is none."""
+    labels = []
+    for root in (roots,) if isinstance(roots, Path) else roots:
+        found = sorted(root.glob(f"*/{LABEL}"))
+        if not found:
+            raise BadInput(
+                f"{root}: holds no labelled case", cure=f"Give a folder of folders, each with evidence and a {LABEL}."
+            )
+        labels += found
     scored = []
     for path in labels:
+        label, started = read_label(path), time.perf_counter()
         whole = open_bundle(path.parent)
         evidence = Bundle({name: whole[name] for name in whole if name != LABEL}, whole.manifest, whole.name)
-        scored.append(Scored(read_label(path), diagnose_bundle(evidence, signatures)))
+        diagnosis = diagnose_bundle(evidence, signatures)
+        scored.append(Scored(label, diagnosis, time.perf_counter() - started))
     return score(scored)

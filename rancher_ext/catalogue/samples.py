@@ -58,15 +58,18 @@ def run_sample(sample: Sample, signatures: Sequence[Signature]) -> SampleResult:
     if sample.signature not in {signature.id for signature in signatures}:
         return SampleResult(sample, f"there is no signature {sample.signature!r}")
     found = tuple(finding.signature for finding in analyze(sample.path, signatures).findings)
+    return SampleResult(sample, problem_with(sample, found), found)
+
+
+def problem_with(sample: Sample, found: Sequence[str]) -> str | None:
+    """What is wrong when these signatures were found, best first; None when the sample behaves as it should."""
     if not sample.hit:
-        problem = "was found, and should not be" if sample.signature in found else None
-    elif sample.signature not in found:
-        problem = f"was not found; found: {', '.join(found) or 'nothing'}"
-    elif sample.best and found[0] != sample.signature:
-        problem = f"came after {found[0]!r}"
-    else:
-        problem = None
-    return SampleResult(sample, problem, found)
+        return "was found, and should not be" if sample.signature in found else None
+    if sample.signature not in found:
+        return f"was not found; found: {', '.join(found) or 'nothing'}"
+    if sample.best and found[0] != sample.signature:
+        return f"came after {found[0]!r}"
+    return None
 
 
 def run_samples(root: Path, signatures: Sequence[Signature], ids: Iterable[str] = ()) -> tuple[SampleResult, ...]:

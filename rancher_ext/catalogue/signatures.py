@@ -4,7 +4,7 @@ Problems are collected over all files and told together, each with file and line
 of a shipped one with the same name or the same id.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from rancher_ext.catalogue.shipped import shipped_config_dir
 from rancher_ext.catalogue.yaml_lines import Problem, YamlFile, joined, read_yaml
-from rancher_ext.errors import ConfigError
+from rancher_ext.errors import BadInput, ConfigError
 from rancher_ext.fleet.versions import VersionRange
 from rancher_ext.signatures.expressions import problem_with_expression
 from rancher_ext.signatures.patterns import problem_with_pattern
+from rancher_ext.signatures.predicate_schema import nesting_problem
 from rancher_ext.signatures.schema import Signature
 
 
@@ -42,6 +43,11 @@ def signature_dirs(user_dirs: Iterable[Path] = ()) -> tuple[Path, ...]:
 
 def load_signatures(user_dirs: Iterable[Path] = ()) -> tuple[Signature, ...]:
     """All signatures, by id. Raises one ConfigError that names every problem."""
+    return tuple(entry.signature for entry in known_signatures(user_dirs))
+
+
+def known_signatures(user_dirs: Iterable[Path] = (), ids: Iterable[str] = ()) -> tuple[LoadedSignature, ...]:
+    """All signatures with their files. Raises ConfigError for unsound files, BadInput when one of `ids` is not among them."""
     loaded, problems = read_signatures(signature_dirs(user_dirs))
     if problems:
         count = len(set(problems))
@@ -49,7 +55,15 @@ def load_signatures(user_dirs: Iterable[Path] = ()) -> tuple[Signature, ...]:
             f"{joined(problems)}\n{count} problem{'s' if count > 1 else ''} in the signatures.",
             cure="Mend the files; `drover signatures lint` checks them.",
         )
-    return tuple(entry.signature for entry in loaded)
+    by_id = {entry.signature.id: entry for entry in loaded}
+    for name in ids:
+        if name not in by_id:
+            near = get_close_matches(name, by_id, n=3)
+            raise BadInput(
+                f"there is no signature {name!r}",
+                cure=f"Did you mean {', '.join(near)}?" if near else "`drover signatures list` shows them all.",
+            )
+    return loaded
 
 
 def lint(user_dirs: Iterable[Path] = ()) -> list[Problem]:
@@ -100,6 +114,14 @@ def _checked(signature: Signature, document: YamlFile) -> list[Problem]:
         Problem(str(path), document.line(location), f"{_dotted(location)}: {message}")
         for location, message in _wrong_texts(document.value)
     ]
+    for location, predicate in signature.listed():
+        if location[:2] != ("when", "all") and predicate.if_unknown == "match":
+            line = document.line([*location, "if_unknown"])
+            problems.append(
+                Problem(str(path), line, f"{_dotted(location)}: if_unknown has a meaning in `when.all` only")
+            )
+        if problem := nesting_problem(predicate):
+            problems.append(Problem(str(path), document.line(location), f"{_dotted(location)}: {problem}"))
     if signature.id != path.stem:
         problems.append(Problem(str(path), document.line(["id"]), f"id: {signature.id!r} is not the file's name"))
     if len(signature.explains) != len(set(signature.explains)) or signature.id in signature.explains:
@@ -163,7 +185,24 @@ def _unknown_explained(files: dict[str, tuple[LoadedSignature, YamlFile]]) -> li
                 problems.append(Problem(str(document.path), line, f"explains: there is no signature {symptom!r}{hint}"))
             elif name in files[symptom][0].signature.explains:
                 problems.append(Problem(str(document.path), line, f"explains: {symptom!r} explains {name!r}, too"))
+            elif circle := _way_back({key: known[0].signature.explains for key, known in files.items()}, symptom, name):
+                told = " explains ".join(repr(each) for each in (name, *circle))
+                problems.append(Problem(str(document.path), line, f"explains: goes in a circle: {told}"))
     return problems
+
+
+def _way_back(explains: Mapping[str, Sequence[str]], start: str, goal: str) -> tuple[str, ...]:
+    """The shortest way from a symptom back to its cause, both included; empty when there is none."""
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen = {start}
+    for way in ways:
+        for following in explains.get(way[-1], ()):
+            if following == goal:
+                return (*way, goal)
+            if following not in seen:
+                seen.add(following)
+                ways.append((*way, following))
+    return ()
 
 
 def _dotted(location: Iterable[int | str]) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from rancher_ext.evidence.readers.documents import too_deep
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -42,7 +44,7 @@ class YamlFile:
         return line
 
     def duplicates(self) -> list[Problem]:
-        """Keys that stand twice in one mapping: YAML takes the last and says nothing."""
+        """Keys that stand twice in one mapping, of which YAML takes the last, and keys like `on`, which it takes for a boolean."""
         found: list[Problem] = []
         stack: list[yaml.Node] = [self._node] if self._node is not None else []
         while stack:
@@ -50,6 +52,9 @@ class YamlFile:
             if isinstance(node, yaml.MappingNode):
                 seen: set[str] = set()
                 for key, value in node.value:
+                    if key.tag == "tag:yaml.org,2002:bool":
+                        line = key.start_mark.line + 1
+                        found.append(Problem(str(self.path), line, f"YAML reads the key {key.value!r} as yes or no"))
                     if key.value in seen:
                         found.append(
                             Problem(str(self.path), key.start_mark.line + 1, f"the key {key.value!r} stands here twice")
@@ -82,7 +87,11 @@ def _child(node: yaml.Node | None, step: int | str) -> tuple[yaml.Node | None, y
 def read_yaml(path: Path) -> YamlFile | Problem:
     """The document, or why it is none."""
     try:
-        return YamlFile(path, path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if too_deep(text):
+            # The parser in C would run out of stack, and with it the process would end without a word.
+            return Problem(str(path), 1, "not YAML that can be read: it is nested deeper than a hundred levels")
+        return YamlFile(path, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         return Problem(str(path), mark.line + 1 if mark else 1, f"not YAML: {error.problem}")

@@ -29,6 +29,12 @@ _HAS_TRIED = 4
 # What `cel` raises: a missing key, an operation on null, a variable that was not given.
 _UNKNOWN_ERRORS = (KeyError, TypeError, ValueError, IndexError, RuntimeError)
 
+# Words that CEL keeps for itself. After a dot they are fields like any other.
+_RESERVED = re.compile(
+    r"(?<![.\w])(as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void|while)\b"
+)
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+
 _BUILT_IN = frozenset(
     {
         "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bool", "has", "type",
@@ -38,7 +44,7 @@ _BUILT_IN = frozenset(
 _OPERATOR = re.compile(r"^[_!@\-]|^\W")
 NAMES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "pod": (
-        frozenset({"pod", "name", "namespace", "nodeName", "status", "ready", "total", "restarts", "age"}),
+        frozenset({"pod", "name", "nodeName", "status", "ready", "total", "restarts", "age"}),
         frozenset({"container"}),
     ),
     "node": (
@@ -46,9 +52,7 @@ NAMES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset({"taint", "condition", "annotation", "label"}),
     ),
     "daemonset": (
-        frozenset(
-            {"daemonset", "name", "namespace", "desired", "current", "ready", "available", "misscheduled", "linuxNodes"}
-        ),
+        frozenset({"daemonset", "name", "desired", "current", "ready", "available", "misscheduled", "linuxNodes"}),
         frozenset(),
     ),
     "object": (frozenset({"object"}), frozenset()),
@@ -97,6 +101,11 @@ def evaluate(expression: str, subject: Subject, context: Any | None = None) -> T
 @lru_cache(maxsize=2048)
 def problem_with_expression(expression: str, kind: str) -> str | None:
     """What is wrong with an expression on a pod, node, daemonset or object; None when it is fine."""
+    if word := _RESERVED.search(_QUOTED.sub('""', expression)):
+        hint = (
+            f"; write `of: {{namespace: …}}` beside it, or {kind}.metadata.namespace" if word[1] == "namespace" else ""
+        )
+        return f"`{word[1]}` is a reserved word in CEL and no name{hint}"
     try:
         references = cel.compile(expression).references()
     except ValueError as error:

@@ -4,39 +4,25 @@
 ones, then the more specific ones. No finding is made of unknowns alone, and none without a line of evidence.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 from rancher_ext.bundle.bundle import Bundle
-from rancher_ext.bundle.evidence import CollectorReport
-from rancher_ext.bundle.facts import ClusterFacts, Facts, Place
+from rancher_ext.bundle.facts import Facts, Place
 from rancher_ext.bundle.origin import workload_of_pod
 from rancher_ext.bundle.truth import Truth
 from rancher_ext.fleet.versions import Version, VersionRange
+from rancher_ext.signatures.diagnosis import Diagnosis, EvidenceLine, Finding, Undecided
+from rancher_ext.signatures.grouping import affected
+from rancher_ext.signatures.predicate_schema import AnyPredicate, LogPredicate, TextPredicate
 from rancher_ext.signatures.predicates import Evaluator, Outcome
 from rancher_ext.signatures.scan import Scanner
-from rancher_ext.signatures.schema import (
-    AbsentPredicate,
-    AgePredicate,
-    AnyPredicate,
-    Applies,
-    Cause,
-    ConditionPredicate,
-    CountPredicate,
-    DaemonSetPredicate,
-    EventPredicate,
-    LogPredicate,
-    NodePredicate,
-    ObjectPredicate,
-    PodPredicate,
-    Signature,
-    TextPredicate,
-    Verdict,
-)
+from rancher_ext.signatures.schema import Applies, Signature, Verdict
+from rancher_ext.signatures.timeline import timeline
+from rancher_ext.signatures.wishes import wish
 
-SCHEMA = 1
+__all__ = ["Diagnosis", "EvidenceLine", "Finding", "Undecided", "diagnose", "match", "ranked", "read_once"]
 
 # How unknowns and supports move confidence. Measured on the labelled cases: the order of findings hardly depends on the exact
 # figures, so they stay round.
@@ -49,116 +35,23 @@ _DOUBTFUL_EXCLUSION = 0.7
 _CONTRADICTED = 0.6
 # Below this a finding is a hint: it neither makes a verdict nor outranks what it would explain.
 _HINT = 0.3
+# Findings that are no further apart than this are not decided between.
+_RIVAL = 0.1
 _LINES = 8
+# Wishes that come from predicates nobody could answer.
+_WISHES = 3
 
 _OTHER_CNIS = frozenset({"calico", "cilium", "other"})
-
-
-@dataclass(frozen=True)
-class EvidenceLine:
-    source: str
-    line: int
-    text: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"source": self.source, "line": self.line, "text": self.text}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A signature that matched. `missing` is what would make one surer."""
-
-    signature: str
-    cause: Cause
-    verdict: Verdict
-    severity: str
-    confidence: float
-    title: str
-    evidence: tuple[EvidenceLine, ...]
-    because: str
-    advice: str
-    references: tuple[str, ...]
-    missing: tuple[str, ...]
-    explained_by: str | None = None
-    specificity: int = 0
-
-
-# What a caller knows about the playbook for a finding: its id and its risk, or None.
-Remedy = Callable[[Finding], tuple[str, str] | None]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The answer for one bundle; `findings` come best first."""
-
-    verdict: Verdict
-    cluster: ClusterFacts
-    findings: tuple[Finding, ...]
-    collectors: tuple[CollectorReport, ...] = ()
-    summary: str = ""
-    missing: tuple[str, ...] = ()
-
-    @property
-    def best(self) -> Finding | None:
-        return self.findings[0] if self.findings else None
-
-    def masked(self, mask: Callable[[str], str]) -> "Diagnosis":
-        """The same diagnosis with every quoted line passed through `mask`: foreign bundles were never redacted."""
-        findings = tuple(
-            replace(finding, evidence=tuple(replace(line, text=mask(line.text)) for line in finding.evidence))
-            for finding in self.findings
-        )
-        return replace(self, findings=findings)
-
-    def to_json(self, remedy: Remedy | None = None) -> dict[str, Any]:
-        """The stable JSON of `analyze` and `diagnose`. Keys may be added, none goes or changes its meaning."""
-        return {
-            "schema": SCHEMA,
-            "verdict": self.verdict.value,
-            "cluster": {
-                "id": self.cluster.id or None,
-                "name": self.cluster.name or None,
-                "distribution": self.cluster.distribution,
-                "cni": self.cluster.cni,
-                "kubernetes": self.cluster.kubernetes or None,
-            },
-            "summary": self.summary,
-            "findings": [_finding_json(finding, remedy) for finding in self.findings],
-            "missing": list(self.missing),
-            "collectors": [
-                {"name": report.name, "status": report.status.value, "reason": report.reason}
-                for report in self.collectors
-            ],
-        }
-
-
-def _finding_json(finding: Finding, remedy: Remedy | None) -> dict[str, Any]:
-    playbook = remedy(finding) if remedy is not None else None
-    return {
-        "signature": finding.signature,
-        "cause": finding.cause.value,
-        "confidence": finding.confidence,
-        "title": finding.title,
-        "severity": finding.severity,
-        "because": finding.because,
-        "advice": finding.advice,
-        "evidence": [line.to_json() for line in finding.evidence],
-        "explainedBy": finding.explained_by,
-        "missing": list(finding.missing),
-        "playbook": playbook[0] if playbook else None,
-        "risk": playbook[1] if playbook else None,
-        "references": list(finding.references),
-    }
 
 
 def diagnose(bundle: Bundle, signatures: Sequence[Signature], facts: Facts | None = None) -> Diagnosis:
     """Match all signatures against one bundle. Without `facts` only text is known: patterns work, expressions are unknown."""
     facts = Facts() if facts is None else facts
-    signatures = tuple(signatures)
-    evaluator = Evaluator(bundle, facts, _scanner(signatures), _all_predicates(signatures))
-    matched = [finding for signature in signatures if (finding := _match(signature, evaluator, facts)) is not None]
-    findings = _ranked(matched, {signature.id: signature for signature in signatures})
+    evaluator = read_once(bundle, signatures, facts)
+    matched = [found for signature in signatures if (found := match(signature, evaluator, facts)) is not None]
+    findings = ranked(matched, {signature.id: signature for signature in signatures})
     verdict, summary = _verdict(findings, facts)
+    dated = [(finding.signature, [_place(line) for line in finding.evidence]) for finding in findings]
     return Diagnosis(
         verdict=verdict,
         cluster=facts.cluster,
@@ -166,7 +59,15 @@ def diagnose(bundle: Bundle, signatures: Sequence[Signature], facts: Facts | Non
         collectors=tuple(bundle.collectors),
         summary=summary,
         missing=_missing_evidence(facts) if verdict is Verdict.UNKNOWN else (),
+        undecided=undecided(findings),
+        timeline=timeline(dated, facts, evaluator.seen.collected_at),
     )
+
+
+def read_once(bundle: Bundle, signatures: Sequence[Signature], facts: Facts) -> Evaluator:
+    """The one pass over the bundle's text: afterwards every predicate of these signatures has its answer at hand."""
+    whole = tuple(signatures)
+    return Evaluator(bundle, facts, _scanner(whole), _all_predicates(whole))
 
 
 @lru_cache(maxsize=4)
@@ -186,27 +87,29 @@ def _all_predicates(signatures: tuple[Signature, ...]) -> tuple[AnyPredicate, ..
     return tuple(predicate for signature in signatures for predicate in signature.predicates())
 
 
-def _match(signature: Signature, evaluator: Evaluator, facts: Facts) -> Finding | None:
+def match(signature: Signature, evaluator: Evaluator, facts: Facts) -> Finding | None:
+    """What one signature says about a bundle that was read; None when it does not fit."""
     if applies(signature.applies, facts) is Truth.FALSE or _too_young(signature, facts):
         return None
     confidence = signature.confidence
-    missing: list[str] = []
-    shown: list[Outcome] = []
+    needed_open: list[AnyPredicate] = []
+    helpful_open: list[AnyPredicate] = []
+    shown: list[tuple[AnyPredicate, Outcome]] = []
 
     for predicate in signature.when.all:
         outcome = evaluator.evaluate(predicate)
         if outcome.truth is Truth.UNKNOWN and predicate.if_unknown == "match":
             confidence *= _PASSED_UNKNOWN
-            missing.append(wording(predicate))
+            needed_open.append(predicate)
         elif outcome.truth is not Truth.TRUE:
             return None
         else:
-            shown.append(outcome)
-    if signature.when.any:
-        fitting = [o for p in signature.when.any if (o := evaluator.evaluate(p)).truth is Truth.TRUE]
-        if not fitting:
-            return None
-        shown += fitting
+            shown.append((predicate, outcome))
+    needed = [predicate for predicate, _ in shown]
+    fitting = [(p, o) for p in signature.when.any if (o := evaluator.evaluate(p)).truth is Truth.TRUE]
+    if signature.when.any and not fitting:
+        return None
+    shown += fitting
     for predicate in signature.when.none:
         outcome = evaluator.evaluate(predicate)
         if outcome.truth is Truth.TRUE and outcome.certain:
@@ -215,19 +118,34 @@ def _match(signature: Signature, evaluator: Evaluator, facts: Facts) -> Finding 
             confidence *= _DOUBTFUL_EXCLUSION
         elif outcome.truth is Truth.UNKNOWN:
             confidence *= _UNKNOWN_EXCLUSION
-            missing.append(wording(predicate))
+            needed_open.append(predicate)
 
-    proof = [outcome for outcome in shown if outcome.evidence]
+    proof = [outcome for _, outcome in shown if outcome.evidence]
     if not proof:
         return None
-    if not any(outcome.certain for outcome in proof):
+    doubtful = not any(outcome.certain for outcome in proof)
+    if doubtful:
         confidence *= _DOUBTFUL_ORIGIN
-        missing.append("where the pasted lines come from")
-    supporting = [o for p in signature.supports if (o := evaluator.evaluate(p)).truth is Truth.TRUE]
-    for _ in supporting:
-        confidence += (_CEILING - confidence) * _SUPPORT_CLOSES
-    against = sum(evaluator.evaluate(p).truth is Truth.TRUE for p in signature.contradicts)
-    confidence *= _CONTRADICTED**against
+    supporting: list[Outcome] = []
+    for predicate in signature.supports:
+        outcome = evaluator.evaluate(predicate)
+        if outcome.truth is Truth.TRUE:
+            supporting.append(outcome)
+            confidence += (_CEILING - confidence) * _SUPPORT_CLOSES
+        elif outcome.truth is Truth.UNKNOWN:
+            helpful_open.append(predicate)
+    against: list[Outcome] = []
+    for predicate in signature.contradicts:
+        outcome = evaluator.evaluate(predicate)
+        if outcome.truth is Truth.TRUE:
+            against.append(outcome)
+            confidence *= _CONTRADICTED
+        elif outcome.truth is Truth.UNKNOWN:
+            helpful_open.append(predicate)
+    missing = ["where the pasted lines come from"] if doubtful else []
+    missing += _wished(needed_open, evaluator, facts)
+    missing += signature.surer_with
+    missing += _wished(helpful_open, evaluator, facts)
     return Finding(
         signature=signature.id,
         cause=signature.cause,
@@ -239,9 +157,16 @@ def _match(signature: Signature, evaluator: Evaluator, facts: Facts) -> Finding 
         because=signature.because,
         advice=signature.advice,
         references=signature.references,
-        missing=tuple(dict.fromkeys([*missing, *signature.surer_with])),
+        missing=tuple(dict.fromkeys(missing)),
         specificity=len(signature.when.all) + len(signature.when.none) + len(supporting),
+        against=_lines(against),
+        affected=affected(evaluator.seen, needed, [p for p, _ in fitting], facts.nodes),
     )
+
+
+def _wished(open_: Iterable[AnyPredicate], evaluator: Evaluator, facts: Facts) -> list[str]:
+    wishes = (wish(predicate, facts.cluster.distribution, evaluator.collectors) for predicate in open_)
+    return list(dict.fromkeys(wishes))[:_WISHES]
 
 
 def applies(where: Applies, facts: Facts) -> Truth:
@@ -286,10 +211,15 @@ def _lines(outcomes: Iterable[Outcome]) -> tuple[EvidenceLine, ...]:
     for outcome in outcomes:
         for place in outcome.evidence:
             places.setdefault((place.source, place.line), place)
-    return tuple(EvidenceLine(p.source, p.line, p.text.strip()) for p in list(places.values())[:_LINES])
+    return tuple(EvidenceLine.of(place) for place in list(places.values())[:_LINES])
 
 
-def _ranked(found: Sequence[Finding], signatures: dict[str, Signature]) -> tuple[Finding, ...]:
+def _place(line: EvidenceLine) -> Place:
+    return Place(line.source, line.line, line.text)
+
+
+def ranked(found: Sequence[Finding], signatures: Mapping[str, Signature]) -> tuple[Finding, ...]:
+    """Best first: causes before what they explain, then the surer ones, then the more specific ones."""
     explained: dict[str, str] = {}
     for finding in sorted(found, key=lambda f: -f.confidence):
         if finding.confidence < _HINT:
@@ -300,6 +230,36 @@ def _ranked(found: Sequence[Finding], signatures: dict[str, Signature]) -> tuple
                 explained.setdefault(symptom, finding.signature)
     named = [replace(finding, explained_by=explained.get(finding.signature)) for finding in found]
     return tuple(sorted(named, key=lambda f: (f.explained_by is not None, -f.confidence, -f.specificity, f.signature)))
+
+
+def undecided(findings: Sequence[Finding]) -> Undecided | None:
+    """The causes among which this evidence does not choose, and why; None when the best one stands alone."""
+    best = findings[0] if findings else None
+    if best is None or best.confidence < _HINT:
+        return None
+    lines = {(line.source, line.line) for line in best.evidence}
+    rivals = [
+        finding
+        for finding in findings[1:]
+        if finding.explained_by is None
+        and finding.confidence >= max(_HINT, best.confidence - _RIVAL)
+        # Two ways to say one cause are no question, unless they read the same words as different failures.
+        and (finding.cause is not best.cause or {(line.source, line.line) for line in finding.evidence} == lines)
+    ]
+    if not rivals:
+        return None
+    first = rivals[0]
+    shared = lines & {(line.source, line.line) for line in first.evidence}
+    if shared == lines:
+        why = "both rest on the same lines"
+    elif shared:
+        why = "they share lines of evidence, and each has lines of its own"
+    else:
+        why = "each has lines of its own, and neither follows from the other; both may be true"
+    telling = list(dict.fromkeys([*best.missing[:2], *first.missing[:2]]))[:2]
+    if telling:
+        why += f". What would tell: {'; '.join(telling)}"
+    return Undecided((best.signature, *(rival.signature for rival in rivals)), why)
 
 
 def _verdict(findings: Sequence[Finding], facts: Facts) -> tuple[Verdict, str]:
@@ -346,34 +306,3 @@ def _missing_evidence(facts: Facts) -> tuple[str, ...]:
         (facts.conditions, "the conditions of the cluster and its machines in Rancher"),
     )
     return tuple(name for present, name in wanted if not present)
-
-
-def wording(predicate: AnyPredicate) -> str:
-    """What evidence a predicate would need, for people."""
-    match predicate:
-        case LogPredicate():
-            sources = {
-                " ".join([*(f.container or ()), *(f.unit or ()), *(w.value for w in f.workload or ())])
-                for f in predicate.from_ or ()
-            }
-            return f"the log of {' or '.join(sorted(sources)) or 'the component'}"
-        case TextPredicate():
-            return f"{' or '.join(predicate.in_ or ('more text',))}"
-        case ConditionPredicate():
-            return f"the conditions of the {'cluster' if predicate.condition.of == 'any' else predicate.condition.of}"
-        case EventPredicate():
-            return "the events" + (f" of {' and '.join(predicate.event.kind)} objects" if predicate.event.kind else "")
-        case AbsentPredicate():
-            return wording(predicate.absent)
-        case CountPredicate():
-            return wording(predicate.count.of)
-        case ObjectPredicate():
-            return f"the {predicate.object.kind} objects"
-        case AgePredicate():
-            return f"the age of the {predicate.age.of}s"
-        case NodePredicate():
-            return "the node objects"
-        case PodPredicate():
-            return "the pod objects"
-        case DaemonSetPredicate():
-            return "the DaemonSets"

@@ -5,6 +5,7 @@ and RE2 has the last word on each of them, so a pattern has to compile in both. 
 broken UTF-8 hides nothing.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +29,7 @@ _FORBIDDEN = {
     r"\A": r"\A (write ^)",
     r"\z": r"\z (write $)",
     r"\C": r"\C (it splits characters)",
+    r"\Q": r"\Q (write a backslash before each special character)",
 }
 
 
@@ -56,6 +58,10 @@ def problem_with_pattern(pattern: str) -> str | None:
     for forbidden, name in _FORBIDDEN.items():
         if forbidden in pattern.replace("\\\\", ""):
             return f"the pattern contains {name}"
+    if "(?i" in pattern and not pattern.isascii():
+        return (
+            "the pattern has letters beyond ASCII under (?i), which leaves those as they are; write both forms: (ä|Ä)"
+        )
     if problem := syntax_problem(pattern):
         return f"the pattern does not compile: {problem} (RE2 syntax: no look-around, no back-references)"
     program = compiled(pattern)
@@ -82,24 +88,52 @@ def syntax_problem(pattern: str) -> str | None:
     return None
 
 
-_OUTSIDE = {r"\s": r"[^\S\n]", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]"}
+@dataclass(frozen=True)
+class ScanForm:
+    """A pattern as the scan over whole files runs it. `sure`: it reports each line that RE2 would find once, and no other."""
+
+    expression: str
+    sure: bool
 
 
-def for_scanning(pattern: str) -> str:
+# What RE2 means, said so that it cannot run across a line end and Hyperscan means the same: `\s` has no vertical tab.
+_OUTSIDE = {r"\s": r"[\t\f\r ]", r"\S": r"[^\t\n\f\r ]", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]", r"\v": r"\x0b"}
+_INSIDE = {
+    r"\s": r"\t\f\r ",
+    r"\S": r"\x00-\x08\x0b\x0e-\x1f!-\xff",
+    r"\D": r"\x00-\x09\x0b-/:-\xff",
+    r"\W": r"\x00-\x09\x0b-/:-@\[-\^`{-\xff",
+    r"\v": r"\x0b",
+}
+# Escapes that both engines read alike and that stand for no line end.
+_PLAIN_ESCAPES = frozenset("sSdDwWbBtfr") | frozenset("\\.+*?()|[]{}^$/-\"'`,:;=<>@#%&!~_ ")
+_PLAIN_GROUPS = ("(?:", "(?i)", "(?i:", "(?P<")
+
+
+@lru_cache(maxsize=4096)
+def scanning_form(pattern: str) -> ScanForm:
     r"""The same pattern for a whole buffer: what could run across a line end (`[^"]`, `\s`, `\D`, `\W`) stops there.
 
-    RE2 would refuse such a hit anyway; this keeps one pattern from proposing every line of a file.
+    A sure form also swallows the rest of its line, so that every match in a line ends at the same place and is reported once.
     """
     written: list[str] = []
-    inside = False
+    inside, sure = False, True
+    ends_of_line: list[int] = []
     position = 0
     while position < len(pattern):
+        at = position
         piece = pattern[position : position + 2] if pattern[position] == "\\" else pattern[position]
         position += len(piece)
-        if inside and pattern.startswith("[:", position - 1):
+        if len(piece) == 2:
+            sure = sure and piece[1] in _PLAIN_ESCAPES and not (inside and piece[1] in "bBtfr")
+            piece = (_INSIDE if inside else _OUTSIDE).get(piece, piece)
+        elif piece < " ":
+            sure = False
+        elif inside and pattern.startswith("[:", at):
             # A named class like [:alpha:] has a bracket of its own.
+            sure = False
             end = pattern.find(":]", position) + 2
-            piece, position = pattern[position - 1 : end], max(end, position)
+            piece, position = pattern[at:end], max(end, position)
         elif inside:
             inside = piece != "]"
         elif piece == "[":
@@ -109,21 +143,19 @@ def for_scanning(pattern: str) -> str:
             # A bracket that comes first in a class is an ordinary character.
             if pattern.startswith("]", position):
                 piece, position = piece + r"\]", position + 1
-        else:
-            piece = _OUTSIDE.get(piece, piece)
+        elif piece == "$":
+            ends_of_line.append(at)
+        elif piece == "(" and pattern.startswith("?", position):
+            sure = sure and pattern.startswith(_PLAIN_GROUPS, at)
         written.append(piece)
-    return "".join(written)
-
-
-def stays_on_its_line(pattern: str) -> bool:
-    """Does the scanning form find exactly what RE2 finds, so that a hit of it needs no second opinion?
-
-    Not with flags like `(?s)`, nor where the engines disagree on a character (a vertical tab is white space to one of them).
-    """
-    groups = pattern.replace("(?:", "").replace("(?i)", "").replace("(?P<", "")
-    return "(?" not in groups and "\\s" not in pattern and "\\S" not in pattern and "[:" not in pattern
+    expression = "".join(written)
+    if ends_of_line and (ends_of_line != [len(pattern) - 1] or "|" in pattern):
+        return ScanForm(expression, sure=False)
+    if not sure or ends_of_line:
+        return ScanForm(expression, sure)
+    return ScanForm(rf"(?:{expression}).*\n", sure=True)
 
 
 def _check_database(pattern: str) -> None:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=[for_scanning(pattern).encode()], ids=[0], flags=SCAN_FLAGS)
+    database.compile(expressions=[scanning_form(pattern).expression.encode()], ids=[0], flags=SCAN_FLAGS)

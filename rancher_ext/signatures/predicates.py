@@ -6,40 +6,42 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rancher_ext.bundle.bundle import Bundle
-from rancher_ext.bundle.facts import ConditionFact, EventFact, Facts, Place
-from rancher_ext.bundle.origin import K3S_UNITS, RKE2_UNITS, Origin, OriginKind, origin_of, workload_of_pod
+from rancher_ext.bundle.evidence import CollectorReport
+from rancher_ext.bundle.facts import Facts, Place
+from rancher_ext.bundle.origin import OriginKind, origin_of
 from rancher_ext.bundle.text import Chunk, chunks
 from rancher_ext.bundle.truth import Truth
-from rancher_ext.signatures.patterns import found_in
-from rancher_ext.signatures.scan import Hits, Scanner, Text
-from rancher_ext.signatures.schema import (
+from rancher_ext.signatures.predicate_schema import (
     SHARE,
     AbsentPredicate,
     AgePredicate,
+    AllOfPredicate,
+    AnyOfPredicate,
     AnyPredicate,
     ConditionPredicate,
-    ConditionWhere,
     CountPredicate,
     DaemonSetPredicate,
     EventPredicate,
-    EventWhere,
-    From,
     LogPredicate,
+    NeverSincePredicate,
     NodePredicate,
     ObjectPredicate,
     PodPredicate,
+    SeenSincePredicate,
     Shared,
     TextPredicate,
-    Workload,
+    TogetherPredicate,
     duration_seconds,
 )
+from rancher_ext.signatures.scan import Hits, Scanner, Text
+from rancher_ext.signatures.seen import Answers, Seen, never_since, seen_since
+from rancher_ext.signatures.sources import condition_fits, event_fits
 from rancher_ext.signatures.subjects import Asked, Questions
 
 # Lines kept as evidence of one predicate.
 KEPT = 4
 _MESSAGES = "\0messages"
 
-_LOG_KINDS = frozenset({OriginKind.CONTAINER, OriginKind.UNIT, OriginKind.HELM, OriginKind.UNKNOWN})
 _PLACES = {
     OriginKind.EVENTS: "events",
     OriginKind.NODES: "nodes",
@@ -51,23 +53,6 @@ _PLACES = {
     OriginKind.UNKNOWN: "other",
 }
 _MESSAGE_PLACES = frozenset({"events", "nodes", "pods", "conditions"})
-
-# Node logs in which the words of a workload stand, where it is not a pod.
-_UNITS_OF: Mapping[Workload, frozenset[str]] = {
-    Workload.CNI: K3S_UNITS | {"flanneld"},
-    Workload.KUBE_PROXY: K3S_UNITS | {"kube-proxy"},
-    Workload.NODE_AGENT: frozenset({"rancher-agent"}),
-    Workload.KUBE_APISERVER: frozenset({"kube-apiserver"}),
-    Workload.KUBE_CONTROLLER_MANAGER: K3S_UNITS | {"kube-controller-manager"},
-    Workload.CLOUD_CONTROLLER_MANAGER: K3S_UNITS | {"cloud-controller-manager"},
-    Workload.ETCD: frozenset({"etcd"}),
-}
-_UNITS_ALSO: Mapping[str, frozenset[str]] = {
-    "kubelet": K3S_UNITS | RKE2_UNITS,
-    "kube-proxy": K3S_UNITS,
-    "k3s": K3S_UNITS,
-    "containerd": frozenset(),
-}
 
 
 @dataclass(frozen=True)
@@ -126,8 +111,28 @@ class Evaluator:
             texts.append(Text(_MESSAGES, lambda: _message_chunk(facts)))
         self._hits: Hits = scanner.scan(texts)
         self._questions = Questions(facts, predicates)
+        self._seen = Seen(bundle, facts, self._origins, self._hits, self._questions)
+        self._collectors = tuple(bundle.collectors)
+        self._answers: dict[AnyPredicate, Outcome] = {}
+
+    @property
+    def collectors(self) -> Sequence[CollectorReport]:
+        """What our own collectors brought, when this is a bundle of ours."""
+        return self._collectors
+
+    @property
+    def seen(self) -> Seen:
+        """Where and when things were seen: by node, by pod, in time."""
+        return self._seen
 
     def evaluate(self, predicate: AnyPredicate) -> Outcome:
+        """True, false or unknown; asked twice, it is answered once."""
+        outcome = self._answers.get(predicate)
+        if outcome is None:
+            outcome = self._answers[predicate] = self._evaluate(predicate)
+        return outcome
+
+    def _evaluate(self, predicate: AnyPredicate) -> Outcome:
         match predicate:
             case LogPredicate():
                 return self._log(predicate)
@@ -147,14 +152,20 @@ class Evaluator:
                 return self._count(predicate)
             case AbsentPredicate():
                 return self._absent(predicate)
+            case AnyOfPredicate():
+                return self._any_of(predicate)
+            case AllOfPredicate():
+                return self._all_of(predicate)
+            case TogetherPredicate():
+                return self._together(predicate)
+            case NeverSincePredicate():
+                return _in_time(predicate, never_since(self._seen, predicate.never_since))
+            case SeenSincePredicate():
+                return _in_time(predicate, seen_since(self._seen, predicate.seen_since))
 
     def _log(self, predicate: LogPredicate) -> Outcome:
         tally = _Tally()
-        fits = {
-            path: fits_from(origin, predicate.from_, self._facts.cluster.distribution)
-            for path, origin in self._origins.items()
-            if origin.kind in _LOG_KINDS
-        }
+        fits = self._seen.fitting(predicate)
         tally.looked = Truth.TRUE in fits.values()
         for pattern in predicate.log:
             for path, found in self._hits.of(pattern).items():
@@ -184,13 +195,13 @@ class Evaluator:
         where, tally = predicate.condition, _Tally()
         for fact in self._facts.conditions:
             tally.looked = tally.looked or where.of in {"any", fact.of} or fact.of == "any"
-            tally.add(_condition_fits(fact, where), 1, (fact.at,))
+            tally.add(condition_fits(fact, where), 1, (fact.at,))
         return tally.outcome(predicate.needed)
 
     def _event(self, predicate: EventPredicate) -> Outcome:
         where, tally = predicate.event, _Tally(looked=bool(self._facts.events) or "Event" in self._facts.listed)
         for fact in self._facts.events:
-            tally.add(_event_fits(fact, where), fact.count, (fact.at,))
+            tally.add(event_fits(fact, where), fact.count, (fact.at,))
         return tally.outcome(predicate.needed)
 
     def _age(self, predicate: AgePredicate) -> Outcome:
@@ -225,6 +236,45 @@ class Evaluator:
             return _UNKNOWN
         return Outcome(~inner.truth)
 
+    def _any_of(self, predicate: AnyOfPredicate) -> Outcome:
+        inner = [self.evaluate(each) for each in predicate.any]
+        fitting = [outcome for outcome in inner if outcome.truth is Truth.TRUE]
+        open_ = sum(outcome.truth is Truth.UNKNOWN for outcome in inner)
+        if len(fitting) >= predicate.needed:
+            sure = sum(outcome.certain for outcome in fitting) >= predicate.needed
+            return Outcome(Truth.TRUE, _places(fitting), len(fitting), certain=sure)
+        return Outcome(Truth.UNKNOWN if len(fitting) + open_ >= predicate.needed else Truth.FALSE, count=len(fitting))
+
+    def _all_of(self, predicate: AllOfPredicate) -> Outcome:
+        inner = [self.evaluate(each) for each in predicate.all]
+        truth = Truth.all(outcome.truth for outcome in inner)
+        if truth is not Truth.TRUE:
+            return Outcome(truth)
+        return Outcome(truth, _places(inner), len(inner), certain=all(outcome.certain for outcome in inner))
+
+    def _together(self, predicate: TogetherPredicate) -> Outcome:
+        where = predicate.together
+        answers = self._seen.all_of(where.all, where.by)
+        asked = Asked(listed=bool(answers))
+        for name in sorted(answers):
+            asked.note(name, answers[name].truth, answers[name].places)
+        return _shared(predicate, asked)
+
+
+def _in_time(predicate: Shared, answers: Answers) -> Outcome:
+    asked = Asked()
+    for name, answer in answers.items():
+        asked.note(name, answer.truth, answer.places)
+    asked.listed = asked.no > 0 or asked.yes > 0
+    return _shared(predicate, asked)
+
+
+def _places(outcomes: Iterable[Outcome]) -> tuple[Place, ...]:
+    """A line or two of each, so that none goes unseen."""
+    each = [outcome.evidence for outcome in outcomes if outcome.evidence]
+    share = max(1, KEPT // max(1, len(each)))
+    return tuple(place for evidence in each for place in evidence[:share])
+
 
 def _reader(bundle: Bundle, path: str) -> Callable[[], Iterator[Chunk]]:
     def read() -> Iterator[Chunk]:
@@ -239,104 +289,19 @@ def _message_chunk(facts: Facts) -> Iterator[Chunk]:
     yield Chunk(1, text, re.sub(rb'\\+"', b'"', text))
 
 
-def fits_from(origin: Origin, froms: Sequence[From] | None, distribution: str = "unknown") -> Truth:
-    """Do lines of this origin come from there? Unknown where the origin does not tell."""
-    if not froms:
-        return Truth.TRUE
-    return Truth.any(_fits_one(origin, wanted, distribution) for wanted in froms)
-
-
-def _fits_one(origin: Origin, wanted: From, distribution: str) -> Truth:
-    checks: list[Truth] = []
-    in_one_process = False
-    if wanted.previous is not None and origin.kind is not OriginKind.UNKNOWN:
-        checks.append(Truth.of(origin.previous == wanted.previous))
-    if wanted.workload is not None:
-        fits = Truth.any(_fits_workload(origin, workload, distribution) for workload in wanted.workload)
-        in_one_process = origin.kind is OriginKind.UNIT and fits is not Truth.FALSE
-        checks.append(fits)
-    if wanted.unit is not None:
-        checks.append(Truth.any(_fits_unit(origin, unit) for unit in wanted.unit))
-    if wanted.container is not None and not in_one_process:
-        checks.append(_fits_name(origin, origin.container, wanted.container))
-    if wanted.namespace is not None and not in_one_process:
-        checks.append(_fits_name(origin, origin.namespace, wanted.namespace))
-    if wanted.node is not None:
-        checks.append(Truth.UNKNOWN if origin.node is None else Truth.of(found_in(wanted.node, origin.node)))
-    return Truth.all(checks)
-
-
-def _fits_workload(origin: Origin, workload: Workload, distribution: str) -> Truth:
-    if origin.kind is OriginKind.UNKNOWN:
-        return Truth.UNKNOWN
-    if origin.kind is OriginKind.UNIT and origin.unit is not None:
-        units = _UNITS_OF.get(workload, frozenset())
-        if origin.unit == "kubelet" and units & K3S_UNITS:
-            # A K3s journal is often kept as the kubelet's log.
-            return Truth.of(None if distribution == "unknown" else distribution == "k3s")
-        return Truth.of(origin.unit in units)
-    return Truth.of(origin.workload == workload.value)
-
-
-def _fits_unit(origin: Origin, unit: str) -> Truth:
-    if origin.kind is OriginKind.UNKNOWN:
-        return Truth.UNKNOWN
-    if origin.kind is OriginKind.UNIT:
-        return Truth.of(origin.unit == unit or origin.unit in _UNITS_ALSO.get(unit, frozenset()))
-    # kube-proxy, etcd and the like are a unit here and a static pod there.
-    return Truth.of(origin.workload == unit)
-
-
-def _fits_name(origin: Origin, name: str | None, wanted: Sequence[str]) -> Truth:
-    if origin.kind in {OriginKind.UNIT, OriginKind.HELM}:
-        return Truth.of(origin.kind is OriginKind.HELM)
-    return Truth.of(None if name is None else name in wanted)
-
-
-def _condition_fits(fact: ConditionFact, where: ConditionWhere) -> Truth:
-    checks = [
-        Truth.TRUE if where.of in {"any", fact.of} else Truth.of(None if fact.of == "any" else False),
-        _named(fact.type, where.type),
-        _named(fact.status, (where.status,) if where.status else None),
-        _named(fact.reason, where.reason),
-    ]
-    if where.message is not None:
-        checks.append(Truth.of(found_in(where.message, fact.message)))
-    elif fact.type is None:
-        # A bare message says nothing about a predicate that does not ask for its words.
-        return Truth.FALSE
-    return Truth.all(checks)
-
-
-def _event_fits(fact: EventFact, where: EventWhere) -> Truth:
-    checks = [
-        _named(fact.type, (where.type,) if where.type else None),
-        _named(fact.reason, where.reason),
-        _named(fact.kind, where.kind),
-    ]
-    if where.name is not None:
-        checks.append(Truth.of(None if fact.name is None else found_in(where.name, fact.name)))
-    if where.message is not None:
-        checks.append(Truth.of(found_in(where.message, fact.message)))
-    elif fact.reason is None:
-        return Truth.FALSE
-    return Truth.all(checks)
-
-
-def _named(value: str | None, wanted: Sequence[str] | None) -> Truth:
-    if wanted is None:
-        return Truth.TRUE
-    return Truth.of(None if value is None else value in wanted)
-
-
 def _counted(asked: Asked, needed: int) -> Outcome:
-    if len(asked.yes) >= needed:
-        return Outcome(Truth.TRUE, tuple(asked.yes[:KEPT]), len(asked.yes))
-    could_be = len(asked.yes) + asked.unknown >= needed
+    if asked.yes >= needed:
+        return Outcome(Truth.TRUE, _shown(asked), asked.yes)
+    could_be = asked.yes + asked.unknown >= needed
     could_know = asked.listed or asked.no or asked.yes
-    return Outcome(
-        Truth.UNKNOWN if (asked.unknown and could_be) or not could_know else Truth.FALSE, count=len(asked.yes)
-    )
+    return Outcome(Truth.UNKNOWN if (asked.unknown and could_be) or not could_know else Truth.FALSE, count=asked.yes)
+
+
+def _shown(asked: Asked) -> tuple[Place, ...]:
+    """One line of each that says yes; when there is one only, all its lines."""
+    if len(asked.places) == 1:
+        return asked.places[0][:KEPT]
+    return tuple(places[0] for places in asked.places if places)[:KEPT]
 
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -351,15 +316,10 @@ def _shared(predicate: Shared, asked: Asked) -> Outcome:
     if predicate.share is None:
         return _counted(asked, predicate.needed)
     match = SHARE.fullmatch(predicate.share)
-    known = len(asked.yes) + asked.no
+    known = asked.yes + asked.no
     assert match is not None
     if not known:
         return _UNKNOWN
-    fits = _COMPARE[match[1]](100 * len(asked.yes), int(match[2]) * known)
-    fits = fits and len(asked.yes) >= (predicate.at_least or 0)
-    return Outcome(Truth.of(fits), tuple(asked.yes[:KEPT]) if fits else (), len(asked.yes))
-
-
-def workload_named(name: str, wanted: Sequence[Workload] | None) -> bool:
-    """Is a pod or DaemonSet of this name one of these workloads?"""
-    return wanted is None or workload_of_pod(name) in {workload.value for workload in wanted}
+    fits = _COMPARE[match[1]](100 * asked.yes, int(match[2]) * known)
+    fits = fits and asked.yes >= (predicate.at_least or 0)
+    return Outcome(Truth.of(fits), _shown(asked) if fits else (), asked.yes)

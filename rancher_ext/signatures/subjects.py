@@ -13,7 +13,7 @@ from rancher_ext.bundle.origin import workload_of_pod
 from rancher_ext.bundle.truth import Truth
 from rancher_ext.signatures.expressions import Subject, evaluate
 from rancher_ext.signatures.patterns import found_in
-from rancher_ext.signatures.schema import (
+from rancher_ext.signatures.predicate_schema import (
     AgePredicate,
     AnyPredicate,
     DaemonSetPredicate,
@@ -27,20 +27,24 @@ from rancher_ext.signatures.schema import (
 
 @dataclass
 class Asked:
-    """Who said yes, and how many said no or could not tell. `listed`: evidence has a listing of that kind."""
+    """How many said yes or no or could not tell, who, and where that stands. `listed`: evidence has a listing of that kind."""
 
-    yes: list[Place] = field(default_factory=list)
+    yes: int = 0
     no: int = 0
     unknown: int = 0
     listed: bool = False
+    places: list[tuple[Place, ...]] = field(default_factory=list)
+    by_name: dict[str, tuple[Truth, tuple[Place, ...]]] = field(default_factory=dict)
 
-    def note(self, truth: Truth, place: Place) -> None:
+    def note(self, name: str, truth: Truth, places: tuple[Place, ...]) -> None:
         if truth is Truth.TRUE:
-            self.yes.append(place)
+            self.yes += 1
+            self.places.append(places)
         elif truth is Truth.FALSE:
             self.no += 1
         else:
             self.unknown += 1
+        self.by_name[name] = (truth, places)
 
 
 _Key = tuple[str, Of | None]
@@ -95,7 +99,7 @@ class Questions:
                 if where.namespace is not None and fact.namespace not in where.namespace:
                     continue
                 subject = Subject({"object": fact.object}, complete=True)
-                asked.note(Truth.TRUE if where.where is None else evaluate(where.where, subject), fact.at)
+                asked.note(fact.name, Truth.TRUE if where.where is None else evaluate(where.where, subject), (fact.at,))
             self._objects[where] = asked
         return asked
 
@@ -132,7 +136,7 @@ class _Expressions:
                     if not selected(known[1], name, namespace):
                         continue
                     context = subject.context() if context is None else context
-                    self._answers[known].note(evaluate(known[0], subject, context), place)
+                    self._answers[known].note(name, evaluate(known[0], subject, context), (place,))
         return self._answers[key]
 
 
@@ -152,7 +156,6 @@ def pod_subject(pod: PodFacts) -> Subject:
     variables: Mapping[str, Any] = {
         "pod": pod.object,
         "name": pod.name,
-        "namespace": pod.namespace,
         "nodeName": pod.node,
         "status": pod.status,
         "ready": pod.ready,
@@ -228,7 +231,6 @@ def daemonset_subject(daemonset: DaemonSetFacts, linux_nodes: int | None) -> Sub
     variables: Mapping[str, Any] = {
         "daemonset": daemonset.object,
         "name": daemonset.name,
-        "namespace": daemonset.namespace,
         "desired": daemonset.desired,
         "current": daemonset.current,
         "ready": daemonset.ready,

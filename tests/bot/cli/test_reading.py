@@ -1,8 +1,10 @@
 """`sweep`, `diagnose` and `analyze`: what they print, what they return, and what they say about bad input."""
 
 import gzip
+import io
 import json
 import os
+import sys
 import tarfile
 import threading
 import zipfile
@@ -224,6 +226,26 @@ class TestAnalyze:
         found = json.loads(drover("analyze", log, "--format", "json").out)
         assert found["findings"][0]["evidence"][0]["line"] == 1
         assert found["findings"][0]["references"]
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_what_comes_through_a_pipe(self, drover, monkeypatch, packed):
+        """A pasted log, or an archive: `ssh node … | drover analyze -`."""
+        data = gzip.compress(FATAL.encode()) if packed else FATAL.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        said = drover("analyze", "-")
+        assert said.status == 10
+        assert "stdin:1" in said.out
+
+    def test_links_in_an_archive_are_told_and_not_followed(self, drover, tmp_path, log):
+        link = tarfile.TarInfo("latest.log")
+        link.type, link.linkname = tarfile.SYMTYPE, "kube-flannel.log"
+        with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as archive:
+            archive.add(log, arcname="kube-flannel.log")
+            archive.addfile(link)
+        said = drover("analyze", tmp_path / "b.tar.gz", "--format", "json")
+        assert said.status == 10
+        assert "1 links in the archive were not followed" in said.err
+        assert json.loads(said.out)["verdict"] == "cni-failure"
 
     def test_a_log_without_a_cause(self, drover, tmp_path):
         (tmp_path / "quiet.log").write_text("I0304 all is well\n", encoding="utf-8")

@@ -168,6 +168,61 @@ def test_a_change_too_long_for_the_issue_says_where_it_stands_in_full():
     assert len(body) <= MAX_BODY
 
 
+WIREGUARD = {
+    **BR_NETFILTER,
+    "signature": "wireguard-unsupported",
+    "title": "The kernel has no WireGuard for Flannel's backend",
+    "confidence": 0.9,
+    "explainedBy": None,
+}
+
+
+def test_the_nodes_concerned_stand_under_the_evidence():
+    finding = {**BR_NETFILTER, "affected": {"known": 5, "text": "all 3 el10 nodes, none elsewhere"}}
+    alone = {**BR_NETFILTER, "affected": {"known": 1, "text": "node w1"}}
+
+    assert (
+        "\n**Where:** all 3 el10 nodes, none elsewhere.\n" in issue_draft(a_story(diagnosis=a_diagnosis(finding))).body
+    )
+    assert "**Where:**" not in issue_draft(a_story(diagnosis=a_diagnosis(alone))).body
+
+
+def test_causes_that_cannot_be_told_apart_both_stand_with_the_reason():
+    undecided = {
+        "signatures": [BR_NETFILTER["signature"], "wireguard-unsupported"],
+        "why": "both rest on the same lines. What would tell: net-conf.json of the CNI",
+    }
+    body = issue_draft(a_story(diagnosis=a_diagnosis(BR_NETFILTER, WIREGUARD, undecided=undecided))).body
+
+    assert "**Not decided.** It may also be: The kernel has no WireGuard for Flannel's backend (90% sure)." in body
+    assert "does not tell which: both rest on the same lines. What would tell: net-conf.json of the CNI." in body
+    assert "**Not decided.**" not in issue_draft(a_story(diagnosis=a_diagnosis(BR_NETFILTER, WIREGUARD))).body
+
+
+def test_what_speaks_against_the_cause_is_not_kept_back():
+    finding = {**BR_NETFILTER, "against": [{"source": "nodes.txt", "line": 7, "text": "edge-07-a   Ready"}]}
+    body = issue_draft(a_story(diagnosis=a_diagnosis(finding))).body
+
+    assert "**What speaks against it**" in body
+    assert "edge-07-a   Ready" in shown(body)
+
+
+def test_the_moments_of_the_evidence_are_folded_in_their_order():
+    moments = [
+        {"when": "2025-03-04 09:11:31 UTC", "text": "kubelet on w1: no network", "alike": 2},
+        {"when": "Mar 04 09:12:00", "text": "cluster: Waiting is Unknown", "alike": 0},
+    ]
+    body = issue_draft(a_story(diagnosis=a_diagnosis(BR_NETFILTER, timeline=moments))).body
+
+    assert "What happened when: 2 moments that the evidence dates" in body
+    rows = shown(body)
+    assert rows.index("2025-03-04 09:11:31 UTC") < rows.index("Mar 04 09:12:00")
+    assert "kubelet on w1: no network (and 2 alike)" in rows
+    assert (
+        "What happened when" not in issue_draft(a_story(diagnosis=a_diagnosis(BR_NETFILTER, timeline=moments[:1]))).body
+    )
+
+
 def everything_is(text: str) -> Story:
     """A story in which every word that is not ours is `text`."""
     finding = {
@@ -178,6 +233,8 @@ def everything_is(text: str) -> Story:
             {"source": f"logs/{text}/b/c.log", "line": 4, "text": text},
         ]
         * 4,
+        "against": [{"source": text, "line": 5, "text": text}] * 3,
+        "affected": {"nodes": [text], "known": 3, "unseen": 0, "group": text, "text": text},
         "missing": [text] * 3,
         "references": [text, f"https://example.com/{text} "],
     }
@@ -194,7 +251,14 @@ def everything_is(text: str) -> Story:
             labels={text: text},
         ),
         timeline=[TimelineEntry(NOW, "found", text)] * 3,
-        diagnosis=a_diagnosis(finding, finding, summary=text, missing=[text]),
+        diagnosis=a_diagnosis(
+            finding,
+            finding,
+            summary=text,
+            missing=[text],
+            undecided={"signatures": [text], "why": text},
+            timeline=[{"when": text, "text": text, "alike": 2, "source": text, "line": 1}] * 3,
+        ),
         plan=a_plan(a_step(title=text, diff=text, effect=text), title=text, proof=(text,)),
         explanation={"playbook": text, "title": text, "why": text, "steps": [text] * 3},
         decision={"decision": "needs-approval", "count": 1, "given": 0, "role": "write", "reasons": [text]},

@@ -14,26 +14,42 @@ from rancher_ext.catalogue.signatures import load_signatures
 from rancher_ext.errors import BadInput
 from tests.rancher_ext.signatures.builders import a_signature
 
-CASES = Path(os.environ.get("DROVER_CASES") or Path(__file__).parents[4] / "shared" / "data" / "cases")
+OWN = Path(__file__).parents[2] / "cases"
+SHARED = Path(os.environ.get("DROVER_CASES") or Path(__file__).parents[4] / "shared" / "data" / "cases")
 
 
 @pytest.fixture(scope="module")
-def result():
-    if not CASES.is_dir():
+def own():
+    return score_cases(OWN, load_signatures())
+
+
+@pytest.fixture(scope="module")
+def shared():
+    if not SHARED.is_dir():
         pytest.skip("the labelled cases are not beside this project; set DROVER_CASES to their folder")
-    return score_cases(CASES, load_signatures())
+    return score_cases(SHARED, load_signatures())
 
 
-def test_the_right_cause_comes_first_in_three_of_four_cases(result):
-    assert result.top1 >= 0.75, result.to_text()
+def test_the_right_cause_comes_first_in_19_of_20_own_cases(own):
+    assert len(own.cases) >= 60
+    assert own.shortcomings(min_top1=0.95, max_false_alarms=0.02) == [], own.to_text()
 
 
-def test_at_most_one_lookalike_is_called_a_cni_failure(result):
-    assert len(result.false_alarms) <= 1, result.to_text()
+def test_the_right_cause_comes_first_in_92_of_100_reported_cases(shared):
+    assert shared.shortcomings(min_top1=0.92, max_false_alarms=0.02) == [], shared.to_text()
 
 
-def test_no_cni_failure_without_lines(result):
-    for case in result.cases:
+def test_nine_in_ten_is_what_90_percent_sure_means(own):
+    """Asked of many findings: a few right ones would prove nothing."""
+    sure = own.calibration.sure
+
+    assert sure.count >= 50
+    assert sure.share >= 0.9, own.to_text()
+    assert own.calibration.brier <= 0.15, own.to_text()
+
+
+def test_no_cause_without_lines(own):
+    for case in own.cases:
         for finding in case.diagnosis.findings:
             assert finding.evidence, (case.label.name, finding.signature)
 
@@ -61,6 +77,17 @@ def test_a_label_without_known_cause_is_an_error(tmp_path, label):
 
     with pytest.raises(BadInput, match="is no label"):
         score_cases(tmp_path, [])
+
+
+def test_several_folders_are_one_score(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        a_case(tmp_path / name, "a", {"cause": "rbac-forbidden", "in_scope": True}, events="BROKEN\n")
+
+    result = score_cases([tmp_path / "one", tmp_path / "two"], [a_signature(cause="rbac-forbidden")])
+
+    assert len(result.cases) == 2
+    assert all(case.seconds > 0 for case in result.cases)
 
 
 def test_a_folder_without_cases_is_an_error(tmp_path):

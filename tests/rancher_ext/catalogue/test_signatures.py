@@ -2,10 +2,11 @@ import textwrap
 
 import pytest
 
-from rancher_ext.catalogue import shipped_config_dir
+from rancher_ext.bundle.bundle import Bundle
+from rancher_ext.catalogue import diagnose_bundle, shipped_config_dir
 from rancher_ext.catalogue.schema_files import schema_texts, write_schemas
-from rancher_ext.catalogue.signatures import lint, load_signatures, read_signatures
-from rancher_ext.errors import ConfigError
+from rancher_ext.catalogue.signatures import known_signatures, lint, load_signatures, read_signatures
+from rancher_ext.errors import BadInput, ConfigError
 
 SOUND = """\
 id: {name}
@@ -74,6 +75,16 @@ def test_every_problem_is_named_with_file_and_line(tmp_path):
         ("{object: {kind: X, where: 'node.x == 1'}}", "6: when.any.0.object.where: the expression knows no 'node'"),
         ("{age: {of: pod, where: 'taint(\"x\")', more_than: 5m}}", "6: when.any.0.age.where: the expression knows no function 'taint'"),
         ("{absent: {count: {of: {log: '('}, at_least: 1}}}", "6: when.any.0.absent.count.of.log: the pattern does not compile"),
+        ("{any: [{log: '('}, {text: fine}]}", "6: when.any.0.any.0.log: the pattern does not compile"),
+        ("{together: {by: node, all: [{node: 'nope'}]}}", "6: when.any.0.together.all.0.node: the expression knows no 'nope'"),
+        ("{never_since: {of: {log: good}, since: {log: '('}}}", "6: when.any.0.never_since.since.log: the pattern does not compile"),
+        ("{never_since: {of: {log: good}, since: {log: bad}, lasting: soon}}", "6: when.any.0.never_since.never_since.lasting: 'soon' is not a duration"),
+        ("{event: {reason: X, within: 5}}", "6: when.any.0.event.event.within"),
+        ("{pod: 'namespace == \"x\"'}", "6: when.any.0.pod: `namespace` is a reserved word in CEL"),
+        ("{absent: {absent: {log: fine}}}", "6: when.any.0: `absent` stands directly inside `absent`"),
+        ("{log: fine, if_unknown: match}", "6: when.any.0: if_unknown has a meaning in `when.all` only"),
+        ("{none: [{log: fine}]}", "6: when.any.0: a predicate is a mapping with exactly one of the keys"),
+        ("{log: '(a{1000}){1000}'}", "6: when.any.0.log: the pattern does not compile: invalid repetition size"),
         ("{log: x, frm: {}}", "6: when.any.0.log.frm: Extra inputs are not permitted"),
     ],
 )  # fmt: skip
@@ -82,6 +93,37 @@ def test_patterns_and_expressions_are_checked_wherever_they_stand(tmp_path, pred
 
     [problem] = problems(tmp_path)
     assert problem.startswith(f"s.yaml:{said}")
+
+
+def test_a_pattern_that_hangs_other_engines_is_harmless(tmp_path):
+    """Nested repeats take time that doubles with each letter where patterns are tried by backtracking."""
+    a_file(tmp_path, "s", SOUND.format(name="s").replace("'is forbidden'", "'^(x+x+)+y$'"))
+    [loaded], wrong = read_signatures([tmp_path])
+    assert wrong == []
+
+    assert diagnose_bundle(Bundle.of({"a.log": "x" * 100_000 + "\n"}), [loaded.signature]).findings == ()
+
+
+def test_nesting_without_end_is_refused_not_followed(tmp_path):
+    deep = "{absent: " * 200 + "{log: fine}" + "}" * 200
+    a_file(tmp_path, "s", SOUND.format(name="s").replace("text: 'is forbidden'", deep))
+
+    assert problems(tmp_path)
+
+
+def test_a_users_signature_may_explain_a_shipped_one(tmp_path):
+    a_file(tmp_path, "our-own-trouble", explains="[cni-conf-uninitialized]")
+
+    assert lint([tmp_path]) == []
+    assert "our-own-trouble" in {signature.id for signature in load_signatures([tmp_path])}
+
+
+def test_signatures_asked_for_by_name_have_to_exist(tmp_path):
+    a_file(tmp_path, "our-own-trouble")
+
+    with pytest.raises(BadInput, match="no signature 'our-own-troubl'") as caught:
+        known_signatures([tmp_path], ["our-own-troubl"])
+    assert "our-own-trouble" in caught.value.cure
 
 
 def test_ranges_and_explained_ids_are_checked(tmp_path):
@@ -96,6 +138,28 @@ def test_ranges_and_explained_ids_are_checked(tmp_path):
     assert any("there is no signature 'bb'; did you mean 'b'?" in problem for problem in found)
     assert any(problem.endswith("there is no signature 'missing-entirely'") for problem in found)
     assert any("cc.yaml:11: explains: names itself" in problem for problem in found)
+
+
+def test_a_key_that_yaml_takes_for_a_boolean_is_told(tmp_path):
+    a_file(
+        tmp_path,
+        "s",
+        SOUND.format(name="s").replace("text: 'is forbidden'", "together: {on: node, all: [{log: fine}]}"),
+    )
+
+    assert "s.yaml:6: YAML reads the key 'on' as yes or no" in problems(tmp_path)
+
+
+def test_explanations_that_go_in_a_circle_explain_nothing(tmp_path):
+    a_file(tmp_path, "a", explains="[b]")
+    a_file(tmp_path, "b", explains="[c, d]")
+    a_file(tmp_path, "c", explains="[a]")
+    a_file(tmp_path, "d")
+
+    found = problems(tmp_path)
+
+    assert "a.yaml:11: explains: goes in a circle: 'a' explains 'b' explains 'c' explains 'a'" in found
+    assert len(found) == 3
 
 
 def test_a_users_file_takes_the_place_of_a_shipped_one(tmp_path):

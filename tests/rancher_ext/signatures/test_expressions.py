@@ -90,3 +90,23 @@ def test_a_wrong_expression_is_told_apart_before_it_runs(expression, kind, said)
 )
 def test_expressions_of_the_reference_are_fine(expression, kind):
     assert problem_with_expression(expression, kind) is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind", "said"),
+    [
+        ('namespace == "kube-system"', "pod", "write `of: {namespace: …}` beside it, or pod.metadata.namespace"),
+        ('status == "x" || !(namespace == "y")', "daemonset", "`namespace` is a reserved word"),
+        ("for > 3", "object", "`for` is a reserved word in CEL and no name"),
+    ],
+)
+def test_words_that_cel_keeps_for_itself_are_told(expression, kind, said):
+    assert said in problem_with_expression(expression, kind)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ['pod.metadata.namespace == "kube-system"', 'name == "namespace"', "has(pod.spec.if) && pod.spec.for == 1"],
+)
+def test_fields_and_text_may_be_called_so(expression):
+    assert problem_with_expression(expression, "pod") is None

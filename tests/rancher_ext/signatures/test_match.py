@@ -55,7 +55,7 @@ def test_unknown_exclusions_lower_confidence_and_say_what_is_missing():
     [finding] = diagnose(BROKEN, [signature]).findings
 
     assert finding.confidence < 0.8
-    assert finding.missing == ("the node objects", "lsmod")
+    assert finding.missing == ("the nodes in full (`kubectl get nodes -o yaml`)", "lsmod")
     known = Facts(nodes=(NodeFacts("w1", "False"),))
     assert confidence(signature, BROKEN, known) == 0.8
 
@@ -75,6 +75,90 @@ def test_supports_raise_and_contradictions_lower_confidence():
     assert confidence(supported) == pytest.approx(0.857)
     assert confidence(contradicted) == pytest.approx(0.48)
     assert confidence(a_signature(supports=[{"text": "BROK"}] * 30, confidence=0.99)) == 0.99
+
+
+def test_what_speaks_against_a_finding_is_shown():
+    signature = a_signature(contradicts=[{"text": "but CURED"}, {"node": "ready == 'True'"}], surer_with=["lsmod"])
+
+    best = diagnose(a_bundle(flannel="BROKEN\nbut CURED\n"), [signature]).best
+
+    assert [(line.line, line.text) for line in best.against] == [(2, "but CURED")]
+    # What its own author asks for comes before what would only add to it.
+    assert best.missing == ("lsmod", "the nodes in full (`kubectl get nodes -o yaml`)")
+
+
+def test_a_finding_names_its_nodes():
+    nodes = (NodeFacts("w1", kernel="6.12-1.el10"), NodeFacts("w2", kernel="5.14-1.el9"))
+    bundle = Bundle.of({"logs/kubelet/w1.log": "BROKEN\n", "logs/kubelet/w2.log": "fine\n"})
+
+    finding = diagnose(bundle, [a_signature()], Facts(nodes=nodes)).to_json()["findings"][0]
+
+    assert finding["affected"]["text"] == "the one el10 node, w1, none elsewhere"
+    assert diagnose(BROKEN, [a_signature()]).to_json()["findings"][0]["affected"] is None
+
+
+def undecided(*signatures, bundle=BROKEN):
+    return diagnose(bundle, signatures).undecided
+
+
+def test_two_causes_of_the_same_lines_both_stand_and_it_is_said():
+    one = a_signature("one", confidence=0.8, surer_with=["lsmod"])
+    other = a_signature("other", confidence=0.75, cause="image-pull", surer_with=["crictl images"])
+
+    diagnosis = diagnose(BROKEN, [other, one])
+
+    assert [finding.signature for finding in diagnosis.findings] == ["one", "other"]
+    assert diagnosis.undecided.signatures == ("one", "other")
+    assert diagnosis.undecided.why == "both rest on the same lines. What would tell: lsmod; crictl images"
+    assert diagnosis.to_json()["undecided"] == {
+        "signatures": ["one", "other"],
+        "why": "both rest on the same lines. What would tell: lsmod; crictl images",
+    }
+
+
+def test_lines_of_their_own_are_another_reason():
+    one = a_signature("one", when={"any": [{"text": "BROKEN"}]})
+    two = a_signature("two", when={"any": [{"text": "TORN"}]}, cause="image-pull")
+    both = a_signature("both", when={"all": [{"text": "BROKEN"}, {"text": "TORN"}]}, cause="certificate")
+    bundle = a_bundle(flannel="BROKEN\nTORN\n")
+
+    assert "neither follows from the other" in undecided(one, two, bundle=bundle).why
+    assert "they share lines" in undecided(both, two, bundle=bundle).why
+
+
+def test_it_is_decided_where_one_is_clearly_better_or_explains_the_other():
+    best = a_signature("best", confidence=0.9)
+
+    assert undecided(best) is None
+    assert undecided(best, a_signature("worse", confidence=0.7, cause="image-pull")) is None
+    assert (
+        undecided(
+            best.model_copy(update={"explains": ("symptom",)}),
+            a_signature("symptom", cause="image-pull", confidence=0.9),
+        )
+        is None
+    )
+    # Two words for one cause, with lines of their own, leave nothing to decide.
+    two_words = a_signature("two-words", confidence=0.9, when={"all": [{"text": "BROKEN"}, {"text": "TORN"}]})
+    assert undecided(best, two_words, bundle=a_bundle(flannel="BROKEN\nTORN\n")) is None
+    assert (
+        undecided(a_signature("hint", confidence=0.2), a_signature("hint2", confidence=0.2, cause="image-pull")) is None
+    )
+
+
+def test_every_quoted_line_is_masked():
+    signature = a_signature(contradicts=[{"text": "secret"}])
+    line = "2025-03-04T09:11:31Z BROKEN secret"
+
+    document = (
+        diagnose(a_bundle(flannel=line + "\n"), [signature])
+        .masked(lambda text: text.replace("secret", "***"))
+        .to_json()
+    )
+
+    assert document["timeline"]
+    assert document["findings"][0]["against"]
+    assert "secret" not in json.dumps(document)
 
 
 @pytest.mark.parametrize(

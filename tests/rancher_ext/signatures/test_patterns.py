@@ -1,10 +1,17 @@
 import hyperscan
 import pytest
 import re2
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rancher_ext.signatures.patterns import SCAN_FLAGS, compiled, for_scanning, found_in, problem_with_pattern
+from rancher_ext.signatures.patterns import (
+    SCAN_FLAGS,
+    ScanForm,
+    compiled,
+    found_in,
+    problem_with_pattern,
+    scanning_form,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +28,8 @@ from rancher_ext.signatures.patterns import SCAN_FLAGS, compiled, for_scanning, 
         (r"two\nlines", "one line"),
         ("two\nlines", "one line"),
         (r"\Astart", "write ^"),
+        (r"\Q[ok]\E", "before each special character"),
+        ("(?i)größe", "both forms"),
         ("x{1,5000}", "does not compile"),
         (r"f(\w{1,900}){3}g", "does not compile"),
     ],
@@ -39,55 +48,108 @@ def test_ordinary_patterns_are_fine(pattern):
 @pytest.mark.parametrize(
     ("pattern", "scanned"),
     [
-        (r'a[^"]+b', r'a[^\n"]+b'),
-        (r"a\sb\S", r"a[^\S\n]b\S"),
-        (r"[\s\]x]\D", r"[\s\]x][^\d\n]"),
-        (r"[]^]\W", r"[\]^][^\w\n]"),
-        (r"[[:alpha:]\s]+x", r"[[:alpha:]\s]+x"),
-        (r"\\s", r"\\s"),
+        (r'a[^"]+b', r'(?:a[^\n"]+b).*\n'),
+        (r"a\sb\S", r"(?:a[\t\f\r ]b[^\t\n\f\r ]).*\n"),
+        (r"[\s\]x]\D", r"(?:[\t\f\r \]x][^\d\n]).*\n"),
+        (r"[]^]\W", r"(?:[\]^][^\w\n]).*\n"),
+        (r"\\s", r"(?:\\s).*\n"),
+        (r"a\s$", r"a[\t\f\r ]$"),
     ],
 )
-def test_for_scanning_nothing_runs_across_a_line_end(pattern, scanned):
-    assert for_scanning(pattern) == scanned
+def test_in_the_scanning_form_nothing_runs_across_a_line_end(pattern, scanned):
+    assert scanning_form(pattern) == ScanForm(scanned, sure=True)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"[[:alpha:]\s]+x",  # the engines' named classes hold different characters
+        r"(?s)one.*two",
+        r"a\x0ab",
+        r"a[\t-x]b",
+        "a[\t-x]b",
+        r"(a$|b)",
+        r"a|b$",
+        r"(?U)a+",
+    ],
+)
+def test_what_the_engines_may_read_differently_is_only_proposed(pattern):
+    assert not scanning_form(pattern).sure
 
 
 PIECES = st.sampled_from(
     [
-        "a",
-        "b",
-        " ",
-        "\\s",
-        "\\S",
-        "\\d",
-        "\\D",
-        "\\w",
-        "\\W",
-        "[^a]",
-        "[^\\s]",
-        "[ab]",
-        "[]a]",
-        "[^]b]",
-        ".",
-        "\\.",
-        "\\]",
+        r"a",
+        r"b",
+        r".",
+        r"$",
+        r"^",
+        r"|",
+        r"\.",
+        r"\]",
+        r"\b",
+        r"\t",
+        r"é",
+        r"(?:a|b)",
+        r"(?i:A)",
+        r"(?s:.)",
+        r"[[:space:]]",
+        r"[^[:alpha:]]",
+        r"\s",
+        r"\S",
+        r"\d",
+        r"\D",
+        r"\w",
+        r"\W",
+        r"\v",
+        r"[^a]",
+        r"[ab]",
+        r"[]a]",
+        r"[^]b]",
+        r"[\[\]]",
+        r"[\x00-a]",
+        r"[!-\]]",
+        r"[^\s]",
+        r"[\s]",
+        r"[\S]",
+        r"[^\S]",
+        r"[\D]",
+        r"[^\D]",
+        r"[\W]",
+        r"[^\W]",
+        r"[\v]",
     ]
+)
+PATTERNS = st.lists(st.tuples(PIECES, st.sampled_from(["", "", "", "+", "*", "{2}"])), min_size=1, max_size=5).map(
+    lambda parts: "".join(piece + ("" if piece in {"^", "$", "|", r"\b"} else times) for piece, times in parts)
 )
 
 
-@given(st.lists(PIECES, min_size=1, max_size=5).map("".join), st.text(alphabet="ab .]1\t", max_size=12))
-def test_the_scanning_form_finds_every_line_that_the_pattern_finds(pattern, line):
-    """Hyperscan proposes, RE2 decides: what is not proposed would be lost."""
-    if compiled(pattern).search(line.encode()) is None:
-        return
-    found = []
+@given(PATTERNS, st.lists(st.text(alphabet="abA .]1\t\v\f\0é_\xa0", max_size=12), max_size=6))
+def test_the_scanning_form_finds_every_line_that_the_pattern_finds(pattern, lines):
+    """What is not proposed would be lost; and what is sure is reported once for each line that RE2 finds, and for no other."""
+    assume(compiled(pattern).search(b"") is None)
+    ends = []
 
-    def on_match(*match):
-        found.append(match)
+    def on_match(_pattern, _from, to, *_):
+        ends.append(to)
 
+    form = scanning_form(pattern)
+    data = "".join(line + "\n" for line in lines).encode()
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=[for_scanning(pattern).encode()], ids=[0], flags=SCAN_FLAGS)
-    database.scan(line.encode(), match_event_handler=on_match)
-    assert found
+    try:
+        database.compile(expressions=[form.expression.encode()], ids=[0], flags=SCAN_FLAGS)
+    except hyperscan.error:
+        # Such a pattern is refused when it is loaded.
+        assert problem_with_pattern(pattern)
+        return
+    database.scan(data, match_event_handler=on_match)
+
+    reported = [data.count(b"\n", 0, end - 1) for end in ends]
+    wanted = [number for number, line in enumerate(lines) if compiled(pattern).search(line.encode()) is not None]
+    if form.sure:
+        assert sorted(reported) == wanted
+    assert set(reported) >= set(wanted)
 
 
 def test_a_pattern_sees_one_line_and_broken_utf_8_hides_nothing():

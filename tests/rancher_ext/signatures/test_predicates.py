@@ -1,7 +1,6 @@
 """Every predicate, with what makes it true, false and unknown."""
 
 import pytest
-from pydantic import TypeAdapter
 
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.bundle.facts import (
@@ -18,37 +17,8 @@ from rancher_ext.bundle.facts import (
     Taint,
 )
 from rancher_ext.bundle.truth import Truth
-from rancher_ext.signatures.predicates import Evaluator
-from rancher_ext.signatures.scan import Scanner
-from rancher_ext.signatures.schema import AnyPredicate, LogPredicate, Predicate, TextPredicate, predicate_key
+from tests.rancher_ext.signatures.asking import ask, truth
 from tests.rancher_ext.signatures.builders import FLANNEL_LOG, a_bundle
-
-ADAPTER = TypeAdapter(Predicate)
-
-
-def unfolded(predicate):
-    yield predicate
-    inner = getattr(getattr(predicate, "count", None), "of", None) or getattr(predicate, "absent", None)
-    if inner is not None and predicate_key(inner):
-        yield from unfolded(inner)
-
-
-def ask(predicate: dict, bundle: Bundle | None = None, facts: Facts | None = None):
-    parsed: AnyPredicate = ADAPTER.validate_python(predicate)
-    predicates = list(unfolded(parsed))
-    patterns = [
-        p
-        for q in predicates
-        if isinstance(q, (LogPredicate, TextPredicate))
-        for p in (q.log if isinstance(q, LogPredicate) else q.text)
-    ]
-    return Evaluator(bundle or Bundle.of({}), facts or Facts(), Scanner(patterns), predicates).evaluate(parsed)
-
-
-def truth(predicate, bundle=None, facts=None):
-    outcome = ask(predicate, bundle, facts)
-    return outcome.truth.value + ("" if outcome.certain else "?")
-
 
 CNI = {"workload": "cni"}
 FLANNEL = {"workload": "cni", "container": "kube-flannel"}

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rancher_ext.bundle.bundle import BundleFile
-from rancher_ext.bundle.text import chunks
+from rancher_ext.bundle.text import LONGEST, chunks
 from rancher_ext.signatures.patterns import compiled
-from rancher_ext.signatures.scan import KEPT, Scanner, Text
+from rancher_ext.signatures.scan import KEPT, Found, Scanner, Text
 
 
 def texts(*contents, size=1 << 20):
@@ -83,19 +83,93 @@ def test_one_scanner_serves_many_threads():
     assert counts == [2000] * 24
 
 
-PATTERNS = ["ab", r"a[^b]+c", r"^c", r"b$", r"a\s*b", r"(ab|cd)+e", r"\bb\b"]
+PATTERNS = [
+    "ab",
+    r"a[^b]+c",
+    r"^c",
+    r"b$",
+    r"a\s*b",
+    r"(ab|cd)+e",
+    r"\bb\b",
+    r"^d|e$",
+    r"(?s)a.b",
+    r"[[:alpha:]]\t",
+    r"^ab+c$",
+]
 
 
-@given(st.lists(st.text(alphabet="abcde \t", max_size=14), max_size=12), st.integers(4, 40))
-def test_the_scan_agrees_with_trying_every_pattern_on_every_line(lines, size):
-    """Chunk borders, line ends and the two engines must not show."""
-    content = "\n".join(lines)
-    # A line longer than a chunk is looked at in pieces; that is another promise.
-    size = max(size, max((len(line) for line in lines), default=0) + 2)
+def expected(pattern, lines):
+    """By the plainest way: RE2 alone, one pattern, one line after the other."""
+    return [number for number, line in enumerate(lines, 1) if compiled(pattern).search(line) is not None]
 
-    hits = Scanner(PATTERNS).scan(texts(content, size=size))
 
+SCANNER = Scanner(PATTERNS)
+
+
+def agrees(content, size, longest):
+    file = BundleFile.of("x", content)
+    hits = SCANNER.scan([Text("x", lambda: chunks(file, size, longest))])
+    # How files are undressed is tested elsewhere.
+    lines = b"".join(chunk.seen for chunk in chunks(file, 1 << 20, 1 << 20)).split(b"\n")
     for pattern in PATTERNS:
-        expected = sum(compiled(pattern).search(line.encode()) is not None for line in content.split("\n"))
-        entry = hits.of(pattern).get("0.log")
-        assert (entry.count if entry else 0) == expected, pattern
+        entry, wanted = hits.of(pattern).get("x", Found()), expected(pattern, lines)
+        assert (entry.count, [line.number for line in entry.lines]) == (len(wanted), wanted[:KEPT]), pattern
+
+
+@given(
+    st.lists(st.text(alphabet="abcde \t", max_size=14), max_size=24), st.integers(4, 40), st.sampled_from([4, 10, 1000])
+)
+def test_the_scan_agrees_with_trying_every_pattern_on_every_line(lines, size, longest):
+    """Borders of chunks, lines in pieces, line ends and the two engines must not show."""
+    agrees("\n".join(lines).encode(), size, longest)
+
+
+STAMP = b"2026-03-01T10:00:00.123456789Z "
+DRESSED = st.sampled_from(
+    [b"ab", b"cde", b" ", b"b", b'\\"', b'\\\\\\"', b'"', b"\x1b[1m", b"\r", b"\0", b"\xff", b"\t", b"a" * 300, STAMP]
+    + [b"\n"] * 3
+    + [b"\n" + STAMP + stream + part for stream in (b"stdout ", b"stderr ") for part in (b"F ", b"P ")]
+)
+
+
+@given(st.lists(DRESSED, max_size=60).map(b"".join), st.integers(4, 400), st.booleans())
+def test_the_scan_agrees_on_any_mixture_of_clothes(content, size, begins_with_line):
+    agrees((b"x\n" if begins_with_line else b"") + content, size, 1 << 20)
+
+
+def test_a_line_of_megabytes_counts_once_and_its_pieces_have_no_ends_of_their_own():
+    word, filler = b"needle", b"x y" * (LONGEST // 3)
+    line = filler[:-3] + word + filler + word + filler
+    content = b"first\n" + line + b"\nneedle\n" + line
+    scanner = Scanner(["needle", "^x", "y$", "^needle", "needle$", "y y$|nothing", r"(?s)needle.x"])
+
+    counted = {pattern: entry["x"].count for pattern in scanner.patterns if (entry := scanner.scan([Text("x", lambda: chunks(BundleFile.of("x", content)))]).of(pattern))}  # fmt: skip
+
+    assert counted == {"needle": 3, "^x": 2, "y$": 2, "^needle": 1, "needle$": 1}
+
+
+def test_a_hit_where_two_pieces_of_a_line_meet_is_found():
+    """Wherever the reader cuts, the words before the cut are seen once more with those after it."""
+    scanner = Scanner(["needle in hay", "^needle", "hay$"])
+    for at in range(LONGEST - 8, LONGEST + 8):
+        content = b"x" * (at - 6) + b"needle in hay" + b"y" * 10
+
+        hits = scanner.scan([Text("x", lambda content=content: chunks(BundleFile.of("x", content)))])
+
+        assert [pattern for pattern in scanner.patterns if hits.of(pattern)] == ["needle in hay"]
+
+
+def test_a_message_in_parts_is_found_and_told_under_its_first_line():
+    parts = [STAMP + b"stderr P failed to check br_", STAMP + b"stderr F netfilter", STAMP + b"stderr F next"]
+
+    assert found(Scanner(["check br_netfilter", "next"]), b"\n".join(parts)) == {
+        "check br_netfilter": {"0.log": [(1, "failed to check br_netfilter")]},
+        "next": {"0.log": [(3, (STAMP + b"stderr F next").decode())]},
+    }
+
+
+def test_a_pattern_that_nothing_is_sure_of_is_counted_like_any_other():
+    hits = Scanner([r"(?s)hit.x", "hit"]).scan(texts("hit hit\nhit x hit x\n" * 1000))
+
+    assert hits.of(r"(?s)hit.x")["0.log"].count == 1000
+    assert hits.of("hit")["0.log"].count == 2000

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from rancher_ext.signatures.schema import Cause, Verdict, duration_seconds
+from rancher_ext.signatures.predicate_schema import duration_seconds
+from rancher_ext.signatures.schema import Cause, Verdict
 from tests.rancher_ext.signatures.builders import a_signature
 
 
