@@ -39,8 +39,11 @@ DEFAULT_WORKSPACE = "fleet-default"
 
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
-# A right or a kind that is missing comes with an upgrade or an administrator, not within seconds.
+# A right or a kind that is missing comes with an upgrade or an administrator, not within seconds. But an API server that has
+# just started refuses everybody, or knows no custom kind, until its own caches are filled (measured with Kubernetes 1.32):
+# the first refusals are asked about again soon, for about a minute.
 _WAIT_FOR_RIGHTS = 600.0
+_SOON = 6
 # A watch that the server ends sooner than this, without an event, is as good as refused.
 _SHORT_LIFE = 5.0
 _CLUSTER_LABEL = "cluster.x-k8s.io/cluster-name"
@@ -165,13 +168,14 @@ class FleetWatch:
 
     def _follow(self, stream: _Stream) -> None:
         """List, watch, and again. Every way out of the watch but its regular end leads back to the list."""
-        version, failures = "", 0
+        version, failures, refusals = "", 0, 0
         while not self._stop.is_set():
             heard = False
             began = self._monotonic()
             try:
                 if not version:
                     version = self._list(stream)
+                    refusals = 0
                     self._tell(stream, connected=True)
                     began = self._monotonic()
                 for event in self._api.watch(stream.target, version, idle=self._idle, timeout=self._timeout):
@@ -191,14 +195,17 @@ class FleetWatch:
                 if self._spread(stream):
                     return
                 self._tell(stream, connected=False, reason=error.message)
-                version = ""
-                self._sleep(_WAIT_FOR_RIGHTS)
+                version, refusals = "", refusals + 1
+                self._sleep(_wait_for_rights(refusals))
                 continue
-            except NotFound:
-                # A Rancher without the kind (RKE1 only, or another major of Cluster API) has nothing to tell about it.
-                self._tell(stream, connected=True, reason="this Rancher does not know the kind")
-                version = ""
-                self._sleep(_WAIT_FOR_RIGHTS)
+            except NotFound as error:
+                version, refusals = "", refusals + 1
+                if stream in self._seen and refusals <= _SOON:
+                    self._tell(stream, connected=False, reason=error.message)
+                else:
+                    # A Rancher without the kind (RKE1 only, or another major of Cluster API) has nothing to tell about it.
+                    self._tell(stream, connected=True, reason="this Rancher does not know the kind")
+                self._sleep(_wait_for_rights(refusals))
                 continue
             except RancherError as error:
                 version = ""
@@ -332,6 +339,10 @@ def _pause(failures: int) -> float:
     """Doubles up to a minute; a random part keeps the watches of many services from coming back in step."""
     longest: float = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 1, 10))
     return longest * random.uniform(0.5, 1.0)
+
+
+def _wait_for_rights(refusals: int) -> float:
+    return _pause(refusals) if refusals <= _SOON else _WAIT_FOR_RIGHTS
 
 
 def _fingerprint(item: Mapping[str, Any]) -> bytes:

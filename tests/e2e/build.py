@@ -4,8 +4,10 @@ From Go's module proxy: each folder under `servers/` is a module without code of
 of one upstream release and whose `go.sum` locks every module that goes into it. `python3 tests/e2e/build.py` builds what is
 not in the cache yet and says what it does; nothing is downloaded but modules, and nothing is kept in the tree.
 
-The cache is `$XDG_CACHE_HOME/drover-e2e/<server>-<version>-<hash of go.mod and go.sum>/`, so a changed lock builds anew and
-everything else takes no time. Only the standard library is used: this runs before there is an environment.
+The cache is `<server>-<version>-<hash of go.mod and go.sum>/` below `$DROVER_E2E_CACHE` (else `$XDG_CACHE_HOME/drover-e2e`, else
+`~/.cache/drover-e2e`), so a changed lock builds anew and everything else takes no time. It needs Go and nothing else. Where there
+is none it says so and what brings it; that is a failure (2) where the servers are expected (`DROVER_E2E=1`, or `CI=true`)
+and else the exit status 3. Only the standard library is used: this runs before there is an environment.
 """
 
 import hashlib
@@ -23,10 +25,16 @@ from pathlib import Path
 MODULES = Path(__file__).parent / "servers"
 # Enough for the kube-apiserver on one busy core; a build that takes longer hangs.
 BUILD_WITHIN = 45 * 60.0
+# The exit status of a build that nobody insists on, where there is no compiler: not built, and no failure.
+LEFT_OUT = 3
 
 
 class NotBuilt(Exception):
     """A server is not there; the message says why and what to do."""
+
+
+class NoCompiler(NotBuilt):
+    """There is no Go here, or one that is too old for a server's `go.mod`."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,14 @@ class Server:
         found = re.search(rf"^\s*(?:require\s+)?{re.escape(self.module)}\s+(v\S+)", self._text("go.mod"), re.MULTILINE)
         if not found:
             raise NotBuilt(f"{self.folder / 'go.mod'} does not require {self.module}")
+        return found[1]
+
+    @property
+    def language(self) -> str:
+        """The oldest Go that builds it, as the module file says."""
+        found = re.search(r"^go (\S+)", self._text("go.mod"), re.MULTILINE)
+        if not found:
+            raise NotBuilt(f"{self.folder / 'go.mod'} does not say which Go it needs")
         return found[1]
 
     @property
@@ -75,7 +91,13 @@ SERVERS = {
 
 
 def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drover-e2e"
+    own = os.environ.get("DROVER_E2E_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drover-e2e"
+
+
+def expected() -> bool:
+    """Is a tier that cannot run a failure here?"""
+    return os.environ.get("DROVER_E2E") == "1" or os.environ.get("CI", "").lower() in {"1", "true"}
 
 
 def missing(names: Sequence[str] = tuple(SERVERS)) -> list[str]:
@@ -89,14 +111,38 @@ def build(names: Sequence[str] = tuple(SERVERS), say: Callable[[str], None] = pr
         if server.binary.is_file():
             say(f"{name} {server.version}: in the cache, {server.binary}")
             continue
-        go = shutil.which("go")
-        if go is None:
-            raise NotBuilt(f"{name} {server.version} is not built, and there is no Go here to build it. Install Go.")
+        go = compiler_for(server)
         say(f"{name} {server.version}: building, this takes minutes the first time")
         began = time.monotonic()
         _compile(go, server)
         size = server.binary.stat().st_size / 1e6
         say(f"{name} {server.version}: built in {time.monotonic() - began:.0f} s, {size:.0f} MB, {server.binary}")
+
+
+def compiler_for(server: Server) -> str:
+    """The Go command on the path, if it is there and new enough."""
+    go = shutil.which("go")
+    what = f"{server.name} {server.version} is not in the cache ({cache()})"
+    if go is None:
+        raise NoCompiler(f"{what}, and there is no Go here to build it: no command `go` on the path.\n{_how_to_get()}")
+    found = re.search(r"go(\d+(?:\.\d+)*)", _go_version(go))
+    if found is None or _numbers(found[1]) < _numbers(server.language):
+        raise NoCompiler(f"{what}; it needs Go {server.language}, and {go} is {_go_version(go)}.\n{_how_to_get()}")
+    return go
+
+
+def _how_to_get() -> str:
+    newest = max((each.language for each in SERVERS.values()), key=_numbers)
+    line = ".".join(newest.split(".")[:2])
+    return (
+        f"  On Debian the package golang-{line}-go of the release or its backports brings it, in /usr/lib/go-{line}/bin, which has\n"
+        f"  to be on the path; golang-go may be older. Elsewhere: https://go.dev/dl/. It fetches modules through GOPROXY.\n"
+        "  Then: make e2e"
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in version.split("."))
 
 
 def _compile(go: str, server: Server) -> None:
@@ -157,6 +203,12 @@ def main(names: Sequence[str]) -> int:
         return 2
     try:
         build(names or tuple(SERVERS))
+    except NoCompiler as error:
+        print(error, file=sys.stderr)
+        if expected():
+            return 2
+        print("The end-to-end tests are left out here.", file=sys.stderr)
+        return LEFT_OUT
     except NotBuilt as error:
         print(error, file=sys.stderr)
         return 2

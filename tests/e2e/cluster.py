@@ -10,8 +10,6 @@ may set (`creationTimestamp`, `uid`, `deletionTimestamp`), as the restore of a b
 
 import base64
 import json
-import os
-import signal
 import socket
 import subprocess
 import time
@@ -29,7 +27,6 @@ from tests.e2e.certificates import Authority, signing_key
 Json = dict[str, Any]
 
 READY_WITHIN = 90.0  # it takes five seconds on an idle machine; other builds may hold both cores
-STOP_WITHIN = 15.0
 ADMIN = "e2e-admin"
 MASTERS = "system:masters"
 
@@ -51,20 +48,20 @@ class User:
 
 
 class Program:
-    """One server process with its log in a file."""
+    """One server process with its log in a file. May be started again after it was stopped."""
 
-    def __init__(self, name: str, folder: Path, arguments: Sequence[str], environment: Mapping[str, str] = {}) -> None:
+    def __init__(self, name: str, folder: Path, arguments: Sequence[str]) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self._folder = folder
+        self._arguments = arguments
         folder.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                arguments,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=folder,
-                env={**os.environ, **environment},
+                self._arguments, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self._folder
             )
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
@@ -81,14 +78,9 @@ class Program:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
     def stop(self) -> None:
-        if self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """At once: nothing that it holds is needed any more, and an API server would first wait for its watches to end."""
+        self.process.kill()
+        self.process.wait()
 
 
 class Etcd:
@@ -166,9 +158,22 @@ class Etcd:
 
 
 class ApiServer:
-    """One kube-apiserver over `etcd`. `call` speaks to it as its administrator or as anybody else."""
+    """One kube-apiserver over `etcd`. `call` speaks to it as its administrator or as anybody else.
 
-    def __init__(self, folder: Path, etcd: Etcd, name: str = "local", users: Sequence[User] = ()) -> None:
+    With a `tunnel` (a Unix socket) it reaches kubelets as K3s and RKE2 do, by asking a proxy to connect it. Without
+    `watch_cache` watches are served from etcd itself and end with its history.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        etcd: Etcd,
+        name: str = "local",
+        users: Sequence[User] = (),
+        *,
+        tunnel: Path | None = None,
+        watch_cache: bool = True,
+    ) -> None:
         self.name = name
         self.etcd = etcd
         self.prefix = f"/{name}"
@@ -184,14 +189,30 @@ class ApiServer:
         (port,) = free_ports(1)
         self.url = f"https://127.0.0.1:{port}"
         self.session = _session(self.authority)
-        self._program = self._start(home, port, tokens)
+        more = [] if watch_cache else ["--watch-cache=false"]
+        if tunnel:
+            more.append(f"--egress-selector-config-file={_egress(home, tunnel)}")
+        self._program = self._start(home, port, tokens, more)
         try:
-            self._program.wait_until(lambda: _answers(self.session, f"{self.url}/readyz"))
+            self._wait()
         except DidNotStart:
             self.session.close()
             raise
 
-    def _start(self, home: Path, port: int, tokens: Path) -> Program:
+    def _wait(self) -> None:
+        self._program.wait_until(lambda: _answers(self.session, f"{self.url}/readyz"))
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """The server is gone meanwhile, and comes back on the same address with empty caches."""
+        self._program.stop()
+        try:
+            yield
+        finally:
+            self._program.start()
+            self._wait()
+
+    def _start(self, home: Path, port: int, tokens: Path, more: Sequence[str]) -> Program:
         certificate, key = self.authority.issue(f"kube-apiserver-{self.name}", MASTERS)
         accounts = signing_key(home)
         return Program(
@@ -228,6 +249,7 @@ class ApiServer:
                 f"--cert-dir={home}",
                 "--profiling=false",
                 "--v=1",
+                *more,
             ],
         )
 
@@ -277,11 +299,29 @@ class ApiServer:
 
 
 @contextmanager
-def running_cluster(folder: Path, users: Sequence[User] = (), *, tells_progress: bool = True) -> Iterator[ApiServer]:
+def running_cluster(
+    folder: Path, users: Sequence[User] = (), *, tells_progress: bool = True, watch_cache: bool = True
+) -> Iterator[ApiServer]:
     """etcd and one API server over it."""
     authority = Authority(folder / "certificates")
-    with Etcd(folder, authority, tells_progress=tells_progress) as etcd, ApiServer(folder, etcd, users=users) as server:
+    with (
+        Etcd(folder, authority, tells_progress=tells_progress) as etcd,
+        ApiServer(folder, etcd, users=users, watch_cache=watch_cache) as server,
+    ):
         yield server
+
+
+def _egress(home: Path, tunnel: Path) -> Path:
+    """Connections into the cluster (to kubelets) go through the socket; all others, to etcd, go straight."""
+    through = {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": str(tunnel)}}}
+    file = home / "egress.yaml"
+    content = {
+        "apiVersion": "apiserver.k8s.io/v1beta1",
+        "kind": "EgressSelectorConfiguration",
+        "egressSelections": [{"name": "cluster", "connection": through}],
+    }
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
 
 
 def free_ports(count: int) -> list[int]:

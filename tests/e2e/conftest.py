@@ -1,7 +1,7 @@
 """What do the end-to-end tests run against? Real servers, started once a session, or the simulator under the same names.
 
-`DROVER_E2E=1` (`make e2e`) runs them and fails where they cannot run; without it they are skipped, so that `make test` needs
-neither Go nor minutes.
+`DROVER_E2E=1` (`make e2e`) runs them and fails where they cannot run; without it whatever needs the servers is skipped, so that
+`make test` needs neither Go nor minutes. Tests that share servers share an xdist group: `-n 2 --dist loadgroup` starts each once.
 """
 
 import os
@@ -23,6 +23,7 @@ from tests.e2e.build import missing
 from tests.e2e.cluster import MASTERS, ApiServer, User, running_cluster
 from tests.e2e.filling import install_kinds
 from tests.e2e.proxy import Rancher, RunningProxy
+from tests.e2e.world import SCENARIOS, World, real_world
 
 READER_TOKEN = "token-looker:may-read-config-maps-alone"
 NOBODY_TOKEN = "token-nobody:is-not-known"
@@ -43,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             # Servers start in seconds, but several test runs may share two cores.
-            if os.environ.get("DROVER_E2E") != "1":
+            if os.environ.get("DROVER_E2E") != "1" and "servers_built" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.skip(reason=NOT_ASKED_FOR))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(300))
@@ -62,6 +63,13 @@ def api_server(servers_built: None, tmp_path_factory: pytest.TempPathFactory) ->
     with running_cluster(tmp_path_factory.mktemp("cluster"), users=[User("user-reader")]) as server:
         install_kinds(server, LOCAL_RESOURCES)
         yield server
+
+
+@pytest.fixture(scope="session")
+def world(servers_built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Every scenario of the simulator on real servers. Tests that use it belong to the xdist group `world`."""
+    with real_world(tmp_path_factory.mktemp("world"), SCENARIOS) as running:
+        yield running
 
 
 @dataclass(frozen=True)

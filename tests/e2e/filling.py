@@ -18,12 +18,13 @@ from typing import Any
 import requests
 import yaml
 
-from rancher_ext.simulator.resources import Resource
+from rancher_ext.simulator.resources import Resource, resource_of
 from rancher_ext.simulator.store import Store
 from tests.e2e.cluster import ApiServer
 
 Json = dict[str, Any]
 
+PODS = resource_of("v1", "Pod")
 SHARED_CRDS = Path(__file__).parents[3] / "shared" / "data" / "crds"
 OWN_CRDS = "management.cattle.io"
 SERVER_OWNED = (
@@ -39,6 +40,9 @@ SERVER_OWNED = (
 RESTORED = ("uid", "generation", "deletionTimestamp", "managedFields")
 WITHOUT_STATUS = frozenset({"Setting", "Feature"})
 ESTABLISHED_WITHIN = 30.0
+# Where Rancher's own pods run; an API server asks the Node object for the kubelet's address.
+ELSEWHERE, ELSEWHERE_IP = "rancher-server-0", "172.31.0.10"
+NOISE = frozenset({"resourceVersion", "managedFields", "lastHeartbeatTime"})
 ANYTHING: Json = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
 NODE_INFO = (
     "architecture",
@@ -124,13 +128,80 @@ def fill(server: ApiServer, store: Store) -> Filled:
     first = {"Namespace": 0, "CustomResourceDefinition": 1}
     ordered = sorted(store.resources.values(), key=lambda resource: (first.get(resource.kind, 2), resource.plural))
     _namespaces_of(server, store, ordered)
+    if any(_has_run_nowhere(pod) for pod in store.objects(PODS)):
+        server.call("POST", "/api/v1/nodes", {"metadata": {"name": ELSEWHERE}})
+        _put_status(
+            server,
+            f"/api/v1/nodes/{ELSEWHERE}",
+            {"addresses": [{"type": "InternalIP", "address": ELSEWHERE_IP}]},
+        )
     for resource in ordered:
         objects = store.objects(resource)
         if objects and resource.custom:
             install_kinds(server, [resource])
         for obj in objects:
-            _put(server, resource, _scoped(obj, store, filled), filled)
+            _put(server, resource, _placed(_scoped(obj, store, filled), filled), filled)
     return filled
+
+
+class Mirror:
+    """Keeps a server that was filled at the present of its simulated cluster. Watches hear of what came, changed and went."""
+
+    def __init__(self, server: ApiServer, store: Store) -> None:
+        self._server = server
+        self._store = store
+        self._known = self._present()
+
+    def refresh(self) -> list[str]:
+        """Returns the plurals of the kinds in which more than a version or a heartbeat has changed."""
+        before, self._known = self._known, self._present()
+        _namespaces_of(self._server, self._store, list(self._store.resources.values()))
+        changed = []
+        for place, obj in self._known.items():
+            resource, namespace, name = place
+            if place not in before:
+                _put(self._server, resource, obj, Filled())
+            elif obj == before[place]:
+                continue
+            else:
+                key = etcd_key(self._server, resource, namespace, name)
+                stored = self._server.etcd.read(key)
+                self._server.etcd.write(key, {**stored, **obj, "metadata": {**stored["metadata"], **obj["metadata"]}})
+            if without_noise(obj) != without_noise(before.get(place)):
+                changed.append(resource.plural)
+        for resource, namespace, name in before.keys() - self._known.keys():
+            assert self._server.call("DELETE", f"{path_of(resource, namespace)}/{name}").ok
+            changed.append(resource.plural)
+        return changed
+
+    def _present(self) -> dict[tuple[Resource, str, str], Json]:
+        found = {}
+        for resource in self._store.resources.values():
+            for obj in self._store.objects(resource):
+                metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+                place = (resource, metadata.get("namespace", ""), metadata["name"])
+                found[place] = copy.deepcopy({**obj, "metadata": metadata})
+        return found
+
+
+def without_noise(value: Any) -> Any:
+    """The object without what moves although nothing has happened."""
+    if isinstance(value, dict):
+        return {key: without_noise(each) for key, each in value.items() if key not in NOISE}
+    return [without_noise(each) for each in value] if isinstance(value, list) else value
+
+
+def _placed(obj: Json, filled: Filled) -> Json:
+    """A pod whose containers have run, on a node: the server takes it at its word, and then asks no kubelet for its log."""
+    if obj["kind"] != "Pod" or not _has_run_nowhere(obj):
+        return obj
+    filled.refused.append(f"Pod {obj['metadata']['namespace']}/{obj['metadata']['name']}: has run and is on no node")
+    status = {**obj["status"], "hostIP": ELSEWHERE_IP}
+    return {**obj, "spec": {**obj["spec"], "nodeName": ELSEWHERE}, "status": status}
+
+
+def _has_run_nowhere(pod: Json) -> bool:
+    return "nodeName" not in pod["spec"] and bool((pod.get("status") or {}).get("containerStatuses"))
 
 
 def _scoped(obj: Json, store: Store, filled: Filled) -> Json:

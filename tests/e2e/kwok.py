@@ -39,13 +39,14 @@ class PodState(StrEnum):
 
 @dataclass(frozen=True)
 class ContainerLog:
-    """What `pods/log` answers for one container. `previous` None: it never ran before."""
+    """What `pods/log` answers for one container. `previous` None: it never ran before. `stamped`: each line begins with its time."""
 
     namespace: str
     pod: str
     container: str
     text: str
     previous: str | None = None
+    stamped: bool = False
 
 
 _NO_NETWORK = (
@@ -67,14 +68,23 @@ _WAITING = {
 class KwokNodes:
     """KWOK beside one API server."""
 
-    def __init__(self, folder: Path, server: ApiServer, logs: Sequence[ContainerLog] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: ApiServer,
+        logs: Sequence[ContainerLog] = (),
+        *,
+        for_all: Sequence[ContainerLog] = (),
+    ) -> None:
+        """`for_all` are logs of every pod of a namespace: their pod name is not looked at."""
         self._server = server
         home = folder / "kwok"
         home.mkdir(parents=True, exist_ok=True)
         (self.port,) = free_ports(1)
         certificate, key = server.authority.issue("kwok")
         documents = [*(_node_stage(state) for state in NodeState), *(_pod_stage(state) for state in PodState)]
-        documents += [_logs(home, index, log) for index, log in enumerate(logs)]
+        documents += [*_logs(home, logs), *_logs_for_all(home, for_all)]
+        self._for_all = {(log.namespace, log.container): home / f"all-{index}" for index, log in enumerate(for_all)}
         config = home / "kwok.yaml"
         config.write_text("\n---\n".join(json.dumps(each, indent=1) for each in documents), encoding="utf-8")
         self._program = Program(
@@ -93,20 +103,27 @@ class KwokNodes:
             ],
         )
 
-    def add_node(self, name: str, state: NodeState = NodeState.READY) -> None:
+    def add_node(self, name: str, state: NodeState = NodeState.READY, pod_cidr: str = "") -> None:
         metadata = {
             "name": name,
             "annotations": {MANAGED: "yes", STATE: state},
             "labels": {"kubernetes.io/os": "linux"},
         }
-        answer = self._server.call("POST", "/api/v1/nodes", {"metadata": metadata})
+        spec = {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]} if pod_cidr else {}
+        answer = self._server.call("POST", "/api/v1/nodes", {"metadata": metadata, "spec": spec})
         assert answer.ok, answer.text
 
     def add_pod(
-        self, namespace: str, name: str, node: str, state: PodState, containers: Sequence[str] = ("main",)
+        self,
+        namespace: str,
+        name: str,
+        node: str,
+        state: PodState,
+        containers: Sequence[str] = ("main",),
+        metadata: Json | None = None,
     ) -> None:
         body = {
-            "metadata": {"name": name, "annotations": {STATE: state}},
+            "metadata": {"name": name, "annotations": {STATE: state}, **(metadata or {})},
             "spec": {
                 "nodeName": node,
                 "containers": [{"name": each, "image": f"registry.example/{each}:1"} for each in containers],
@@ -120,6 +137,10 @@ class KwokNodes:
         patch = {"metadata": {"annotations": {STATE: state}}}
         answer = self._server.call("PATCH", path, patch, content_type="application/merge-patch+json")
         assert answer.ok, answer.text
+
+    def say(self, namespace: str, container: str, text: str) -> None:
+        """Another current log for this container of every pod, of those given as `for_all`."""
+        _written(self._for_all[namespace, container], text, stamped=False)
 
     def wait_for(self, path: str, shown: str) -> Json:
         """The object at this path once its status has this text."""
@@ -262,23 +283,58 @@ def _flow(value: Any) -> str:
     return text.replace('"{{ NodePort }}"', "{{ NodePort }}")
 
 
-def _logs(home: Path, index: int, log: ContainerLog) -> Json:
-    entry = {"containers": [log.container], "logsFile": str(_written(home / f"log-{index}", log.text))}
-    if log.previous is not None:
-        entry["previousLogsFile"] = str(_written(home / f"log-{index}-previous", log.previous))
-    return {
-        "apiVersion": "kwok.x-k8s.io/v1alpha1",
-        "kind": "Logs",
-        "metadata": {"name": log.pod, "namespace": log.namespace},
-        "spec": {"logs": [entry]},
-    }
-
-
-def _written(file: Path, text: str) -> Path:
-    """In the format of the container runtimes: time, stream, whole line."""
-    stamped = [
-        f"2026-03-03T12:00:{second % 60:02d}.000000000Z stderr F {line}"
-        for second, line in enumerate(text.splitlines())
+def _logs_for_all(home: Path, logs: Sequence[ContainerLog]) -> list[Json]:
+    return [
+        {
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "ClusterLogs",
+            "metadata": {"name": f"{namespace}-logs"},
+            "spec": {
+                "selector": {"matchNamespaces": [namespace]},
+                "logs": [
+                    {
+                        "containers": [log.container],
+                        "logsFile": str(_written(home / f"all-{index}", log.text, stamped=log.stamped)),
+                        "previousLogsFile": str(
+                            _written(home / f"all-{index}-previous", log.previous or "", stamped=log.stamped)
+                        ),
+                    }
+                    for index, log in enumerate(logs)
+                    if log.namespace == namespace
+                ],
+            },
+        }
+        for namespace in sorted({log.namespace for log in logs})
     ]
-    file.write_text("\n".join([*stamped, ""]), encoding="utf-8")
+
+
+def _logs(home: Path, logs: Sequence[ContainerLog]) -> list[Json]:
+    """One document per pod: of several about one pod KWOK takes the first and looks no further."""
+    pods: dict[tuple[str, str], list[Json]] = {}
+    for index, log in enumerate(logs):
+        entry = {
+            "containers": [log.container],
+            "logsFile": str(_written(home / f"log-{index}", log.text, stamped=log.stamped)),
+        }
+        if log.previous is not None:
+            entry["previousLogsFile"] = str(_written(home / f"log-{index}-previous", log.previous, stamped=log.stamped))
+        pods.setdefault((log.namespace, log.pod), []).append(entry)
+    return [
+        {
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "Logs",
+            "metadata": {"name": pod, "namespace": namespace},
+            "spec": {"logs": entries},
+        }
+        for (namespace, pod), entries in pods.items()
+    ]
+
+
+def _written(file: Path, text: str, *, stamped: bool) -> Path:
+    """In the format of the container runtimes: time, stream, whole line."""
+    lines = []
+    for second, line in enumerate(text.splitlines()):
+        time_, said = line.split(" ", 1) if stamped else (f"2026-03-03T12:00:{second % 60:02d}.000000000Z", line)
+        lines.append(f"{time_} stderr F {said}")
+    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
     return file

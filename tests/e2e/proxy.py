@@ -3,16 +3,19 @@
 A thin HTTP server on loopback: `/k8s/clusters/<id>/…` goes to the API server of that cluster, with Rancher's own bearer token
 turned into an impersonated user, as Rancher does it; a cluster without a tunnel is refused in Rancher's words; `/v3`,
 `/rancherversion` and the other pages of Rancher itself go to whoever plays Norman. What an API server answers is passed on
-as it is, byte by byte, watches too.
+as it is, byte by byte, watches too. It keeps a list of what was asked for, so that a test can say what Drover did and did not do.
 """
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
+from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 
@@ -48,6 +51,24 @@ UNAUTHORIZED = Refused(
 
 
 @dataclass
+class Request:
+    """One request that came to Rancher. `cluster` is empty for what Rancher answers itself; `status` 0 while nobody has answered."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    cluster: str
+    token: str
+    status: int = 0
+    size: int = 0
+    gone: bool = False
+
+    @property
+    def watches(self) -> bool:
+        return "watch" in self.query
+
+
+@dataclass
 class Rancher:
     """Who is behind the proxy. May be changed while it runs."""
 
@@ -68,6 +89,10 @@ class RunningProxy:
 
     def __init__(self, rancher: Rancher) -> None:
         self.rancher = rancher
+        self.seen: list[Request] = []
+        self.open = threading.Event()  # cleared: whoever asks now waits at the door
+        self.open.set()
+        self.streams: set[socket.socket] = set()
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
@@ -75,6 +100,16 @@ class RunningProxy:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
+
+    def hang_up(self) -> None:
+        """Ends every watch that stands, as a load balancer does that is restarted."""
+        for stream in list(self.streams):
+            with contextlib.suppress(OSError):  # it may have ended by itself
+                stream.shutdown(socket.SHUT_RDWR)
+
+    def watches(self, plural: str) -> list[Request]:
+        """The watches of one kind that were asked for until now, oldest first."""
+        return [each for each in list(self.seen) if each.watches and each.path.endswith(f"/{plural}")]
 
     def pool(self, ca_file: str) -> urllib3.PoolManager:
         with self._lock:
@@ -84,6 +119,7 @@ class RunningProxy:
             return self._pools[ca_file]
 
     def stop(self) -> None:
+        self.open.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
@@ -106,14 +142,24 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer waits for the peer's delayed acknowledgement
     proxy: RunningProxy
+    request_seen: Request
 
     def _relay(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         rancher = self.proxy.rancher
+        parts = urlsplit(self.path)
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        named, _, _ = parts.path.removeprefix(_PROXY).partition("/")
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        self.request_seen = Request(
+            self.command, parts.path, query, named if parts.path.startswith(_PROXY) else "", token
+        )
+        self.proxy.seen.append(self.request_seen)
+        self.proxy.open.wait()
         if not self.path.startswith(_PROXY):
             self._forward(rancher.norman + self.path, dict(self.headers.items()), body, "")
             return
-        user = rancher.tokens.get(self.headers.get("Authorization", "").removeprefix("Bearer ").strip())
+        user = rancher.tokens.get(token)
         if user is None:
             self._refuse(UNAUTHORIZED)
             return
@@ -155,24 +201,38 @@ class _Handler(BaseHTTPRequestHandler):
             answer.release_conn()
 
     def _pass_on(self, answer: urllib3.BaseHTTPResponse) -> None:
+        self.request_seen.status = answer.status
+        self.request_seen.gone = answer.status == HTTPStatus.GONE
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             if name.lower() not in _HOP:
                 self.send_header(name, value)
         if not answer.chunked:
             body = answer.read(decode_content=False)
+            self.request_seen.size = len(body)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
             return
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        self.proxy.streams.add(self.connection)
+        try:
+            self._stream(answer)
+        finally:
+            self.proxy.streams.discard(self.connection)
+
+    def _stream(self, answer: urllib3.BaseHTTPResponse) -> None:
         for chunk in answer.read_chunked(decode_content=False):
+            self.request_seen.size += len(chunk)
+            # The end of history comes as an event within a watch that has begun well.
+            self.request_seen.gone |= self.request_seen.watches and b'"code":410' in chunk
             self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
 
     def _refuse(self, refused: Refused) -> None:
+        self.request_seen.status = refused.status
         self.send_response_only(HTTPStatus(refused.status))
         self.send_header("Content-Type", refused.content_type)
         self.send_header("Content-Length", str(len(refused.body)))

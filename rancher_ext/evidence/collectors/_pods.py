@@ -153,11 +153,16 @@ def _containers_that_ran(pod: Mapping[str, Any]) -> Iterator[tuple[str, tuple[bo
 
 
 def selected(reach: Reach, pods: Iterable[Object], limit: int, what: str) -> list[Object]:
-    """The worst pods, at most `limit` of each workload; says how many were left out."""
+    """The worst pods that have a log, at most `limit` of each workload; says how many were left out.
+
+    A pod that never ran (its image cannot be pulled) has nothing to tell, and takes no place from one that has.
+    """
     taken: dict[str, int] = {}
     chosen, left_ill, left_well = [], 0, 0
     for pod in worst_first(pods):
         owner = owner_of(pod)
+        if not any(_containers_that_ran(pod)):
+            continue
         if taken.get(owner, 0) < limit:
             taken[owner] = taken.get(owner, 0) + 1
             chosen.append(pod)

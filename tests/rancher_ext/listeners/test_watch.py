@@ -313,7 +313,8 @@ def test_a_workspace_that_appears_later_is_watched_as_well(heard, api_server, qu
     )
 
 
-def test_a_missing_right_is_told_and_asked_for_again_later(rancher, heard):
+def test_a_missing_right_is_told_and_asked_for_again_soon_then_seldom(rancher, heard):
+    """An API server that has just started refuses everybody for a moment: its rights are not read yet."""
     rancher.fleet.add_token("token-poor:x", deny={"nodes.management.cattle.io"})
     transport = Transport(rancher.url, TokenSource("token-poor:x"), retry=RetryPolicy(attempts=1))
     watch = heard.watch(transport, watched=(MANAGEMENT_NODES,))
@@ -322,10 +323,31 @@ def test_a_missing_right_is_told_and_asked_for_again_later(rancher, heard):
     eventually(lambda: heard.states, "a state")
     assert not heard.states[0].connected
     assert 'cannot list resource "nodes"' in heard.states[0].reason
-    eventually(lambda: heard.pauses, "a pause")
-    assert heard.pauses[0] == 600.0
+    eventually(lambda: len(heard.pauses) > 7, "pauses")
+    assert heard.pauses[0] <= 1.0
+    assert heard.pauses[:6] == sorted(heard.pauses[:6])
+    assert sum(heard.pauses[:6]) < 64.0
+    assert heard.pauses[6:8] == [600.0, 600.0]
     heard.stop.set()
     assert watch.join(10)
+
+
+@pytest.mark.parametrize("refusal", [403, 404])
+def test_a_server_that_refuses_for_a_moment_after_its_start_is_heard_again_at_once(heard, api_server, quiet, refusal):
+    """Rights and kinds come a little later than the server itself. What changed meanwhile is hinted."""
+    api_server.objects = [a_cluster("one")]
+    api_server.script = [[]]
+    watch = quiet(watched=(PROVISIONING_CLUSTERS,))
+    eventually(lambda: watch.connected and len(api_server.watches) == 1, "watching")
+
+    api_server.refusal = refusal
+    api_server.objects = [a_cluster("one", "8", spec={"changed": True})]
+    api_server.over.set()
+    eventually(lambda: not watch.connected and len(heard.pauses) > 1, "being refused")
+    api_server.refusal = 0
+
+    eventually(lambda: watch.connected and heard.clusters() == ["c-m-one"], "hearing again")
+    assert max(heard.pauses) < 600.0
 
 
 def test_a_kind_that_this_rancher_does_not_know_is_no_failure(rancher, heard, transport):
@@ -417,6 +439,7 @@ class ScriptedApi:
         self.lists = 0
         self.version = "7"
         self.forbidden_over_all = False
+        self.refusal = 0
         self.over = threading.Event()
         server = self
 
@@ -424,7 +447,9 @@ class ScriptedApi:
             def do_GET(self):
                 parts = urlsplit(self.path)
                 query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-                if server.forbidden_over_all and "provisioning" in parts.path and "/namespaces/" not in parts.path:
+                if server.refusal:
+                    self._answer({"kind": "Status", "code": server.refusal, "message": "not yet"}, server.refusal)
+                elif server.forbidden_over_all and "provisioning" in parts.path and "/namespaces/" not in parts.path:
                     message = 'clusters.provisioning.cattle.io is forbidden: User "u" cannot list resource "clusters"'
                     self._answer({"kind": "Status", "code": 403, "reason": "Forbidden", "message": message}, 403)
                 elif "watch" in query:
