@@ -135,6 +135,36 @@ class Norman:
             )
         return self._client.action(found, action, **(body or {}))
 
+    def offers(self, kind: str, identifier: str, action: str) -> bool:
+        """May this action of the object be run now? Reads only."""
+        found = self._by_id(kind, identifier)
+        return found is not None and action in (getattr(found, "actions", None) or {})
+
+    def collection_action(self, kind: str, action: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Run an action of a whole kind (`refresh` of `kontainerDriver`). NotFound when this token is not offered it."""
+        listed = self._listed(kind)
+        if not self.offers_for_all(kind, action, listed=listed):
+            raise NotFound(
+                f"{kind} does not offer the action {action!r} to this token",
+                cure="Rancher offers it to users who may change objects of this kind.",
+                status=404,
+            )
+        return self._client.action(listed, action, **(body or {}))
+
+    def offers_for_all(self, kind: str, action: str, *, listed: Any | None = None) -> bool:
+        """Is the action of the whole kind offered to this token? Reads only."""
+        listed = self._listed(kind) if listed is None else listed
+        return action in (getattr(listed, "actions", None) or {})
+
+    def _listed(self, kind: str) -> Any:
+        if kind not in self._client.schema.types:
+            raise NotFound(
+                f"Rancher's API offers no type {kind!r} to this token",
+                cure="Give the token's user the right to read it, or use a token of another user.",
+                status=404,
+            )
+        return self._client.list(kind)
+
     def _by_id(self, kind: str, identifier: str) -> Any | None:
         """The object, or None. The client's own handling of 404 never sees one: our transport raises first."""
         try:

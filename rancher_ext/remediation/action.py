@@ -83,6 +83,13 @@ class NotPossible:
 
 
 @dataclass(frozen=True)
+class NotNeeded:
+    """Why a step has nothing to do on this cluster. The plan goes on without it: a fresh snapshot is there already."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Settled:
     """Has what was written taken its effect, as far as the next step needs it? `seen` is for people."""
 
@@ -102,7 +109,7 @@ class Action:
     risk: Risk
     undo: UndoKind
     expected: timedelta
-    preview: Callable[[Target, Mapping[str, Any]], PlannedStep | NotPossible]
+    preview: Callable[[Target, Mapping[str, Any]], PlannedStep | NotPossible | NotNeeded]
     help: str
     settled: Callable[[Target, PlannedStep], Settled] | None = None
     settle_within: timedelta = timedelta(minutes=10)

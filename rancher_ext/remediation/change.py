@@ -104,7 +104,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Call:
-    """An action of Rancher's own API (Norman) on one object, such as `backupEtcd` of a cluster."""
+    """An action of Rancher's own API (Norman): on one object, such as `backupEtcd` of a cluster, or on a whole kind.
+
+    `name` is empty for the latter: `refresh` of `kontainerDriver` has no object of its own.
+    """
 
     kind: str
     name: str
@@ -112,7 +115,7 @@ class Call:
     body: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}: {self.action}"
+        return f"{self.kind} {self.name}: {self.action}" if self.name else f"{self.kind}: {self.action}"
 
     def to_json(self) -> dict[str, Any]:
         return {"call": self.action, "kind": self.kind, "name": self.name, "body": dict(self.body)}
@@ -140,7 +143,11 @@ def apply(target: Target, write: Write, *, dry_run: bool = False) -> StepResult:
     if isinstance(write, Call):
         if dry_run:
             return StepResult(wrote=False, seen=f"{write}: not asked")
-        Norman(target.transport).action(write.kind, write.name, write.action, write.body)
+        norman = Norman(target.transport)
+        if write.name:
+            norman.action(write.kind, write.name, write.action, write.body)
+        else:
+            norman.collection_action(write.kind, write.action, write.body)
         return StepResult(wrote=True, seen=f"{write}: asked for")
     api = _side(target, write)
     if write.place.path:

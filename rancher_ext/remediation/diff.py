@@ -1,11 +1,26 @@
 """How does a reviewer want to read a change? As YAML around the field, with `-` and `+`."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from rancher_ext.client.changes import Value
+
+# Lines around a change inside a long value; the rest of it is only counted.
+CONTEXT = 3
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines are shown as such, not folded into quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def field_diff(
@@ -20,14 +35,45 @@ def field_diff(
         block = block.get(key, {}) if isinstance(block, Mapping) else {}
     for name in context:
         if isinstance(block, Mapping) and name in block:
-            lines += _marked(" ", indent, name, block[name])
-    if before.present:
-        lines += _marked("-", indent, path[-1], before.value)
-    if after.present:
-        lines += _marked("+", indent, path[-1], after.value)
-    return "\n".join(lines)
+            lines += _marked(" ", indent, {name: block[name]})
+    old = _yaml(indent, {path[-1]: before.value}) if before.present else []
+    new = _yaml(indent, {path[-1]: after.value}) if after.present else []
+    return "\n".join(lines + _changed(old, new))
 
 
-def _marked(mark: str, indent: str, key: str, value: Any) -> list[str]:
-    text = yaml.safe_dump({key: value}, default_flow_style=False, sort_keys=True, width=1000).rstrip("\n")
-    return [f"{mark}{indent}{line}" for line in text.splitlines()]
+def object_diff(before: Value, after: Value) -> str:
+    """A whole object that is made, deleted or replaced."""
+    old = _yaml("", before.value) if before.present else []
+    new = _yaml("", after.value) if after.present else []
+    return "\n".join(_changed(old, new))
+
+
+def _changed(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """What differs, with a few lines around it; what is the same and far away is counted."""
+    if not old or not new:
+        return [f"-{line}" for line in old] + [f"+{line}" for line in new]
+    lines: list[str] = []
+    done = 0
+    for group in difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT):
+        lines += _skipped(group[0][1] - done)
+        for kind, start, end, other_start, other_end in group:
+            if kind == "equal":
+                lines += [f" {line}" for line in old[start:end]]
+            else:
+                lines += [f"-{line}" for line in old[start:end]]
+                lines += [f"+{line}" for line in new[other_start:other_end]]
+        done = group[-1][2]
+    return lines + _skipped(len(old) - done)
+
+
+def _skipped(count: int) -> list[str]:
+    return [f" … {count} line{'s' if count != 1 else ''} as before"] if count else []
+
+
+def _marked(mark: str, indent: str, value: Any) -> list[str]:
+    return [f"{mark}{line}" for line in _yaml(indent, value)]
+
+
+def _yaml(indent: str, value: Any) -> list[str]:
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, width=1000, allow_unicode=True)
+    return [f"{indent}{line}" for line in text.rstrip("\n").splitlines()]

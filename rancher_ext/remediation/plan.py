@@ -11,17 +11,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from rancher_ext.errors import Forbidden
 from rancher_ext.fleet.snapshot import ClusterSnapshot
-from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, UndoKind
+from rancher_ext.remediation.action import Action, NotNeeded, NotPossible, PlannedStep, Risk, UndoKind
 from rancher_ext.remediation.change import Target
 from rancher_ext.remediation.playbook import Playbook, Variant
 
 SHORT = 6
+# The action that a destructive step needs before it, unless a fresh snapshot is there already.
+SNAPSHOT = "take-etcd-snapshot"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Exact steps with their risk, undo and proof. Times are policy time."""
+    """Exact steps with their risk, undo and proof. Times are policy time.
+
+    `done` names the actions of the playbook that have nothing to do here, and why: they are no steps.
+    """
 
     cluster_uid: str
     playbook: str
@@ -36,6 +42,12 @@ class Plan:
     soak: timedelta
     undo_on_failure: bool
     expected: timedelta
+    done: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def etcd_saved(self) -> bool:
+        """Is a fresh etcd snapshot there before anything else is changed, or does the plan take one first?"""
+        return self.steps[0].action == SNAPSHOT or any(action == SNAPSHOT for action, _ in self.done)
 
     @property
     def digest(self) -> str:
@@ -67,6 +79,7 @@ class Plan:
             "soakSeconds": self.soak.total_seconds(),
             "undoOnFailure": self.undo_on_failure,
             "expectedSeconds": self.expected.total_seconds(),
+            "done": [list(each) for each in self.done],
         }
 
     @classmethod
@@ -85,6 +98,8 @@ class Plan:
             soak=timedelta(seconds=raw["soakSeconds"]),
             undo_on_failure=raw["undoOnFailure"],
             expected=timedelta(seconds=raw["expectedSeconds"]),
+            # A plan of an older Drover knows no such actions.
+            done=tuple((action, why) for action, why in raw.get("done", ())),
         )
 
 
@@ -115,14 +130,15 @@ def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mappi
         reasons.append(planned.why)
     else:
         return _explain(playbook, "; ".join(dict.fromkeys(reasons)))
-    used = [actions[step.action] for step in planned]
+    steps, done = planned
+    used = [actions[step.action] for step in steps]
     return Plan(
         cluster_uid=snapshot.identity.uid,
         playbook=playbook.id,
         playbook_version=playbook.version,
         title=playbook.title,
         signature=signature,
-        steps=planned,
+        steps=steps,
         risk=max((action.risk for action in used), key=lambda risk: risk.rank),
         undo=_weakest([action.undo for action in used]),
         proof=playbook.cure.proof,
@@ -130,18 +146,35 @@ def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mappi
         soak=playbook.cure.soak,
         undo_on_failure=playbook.on_failure == "undo",
         expected=sum((action.expected for action in used), timedelta()),
+        done=done,
     )
 
 
-def _planned(variant: Variant, target: Target, actions: Mapping[str, Action]) -> tuple[PlannedStep, ...] | NotPossible:
-    """Every step of a variant, or why it cannot be planned: half a cure is none."""
+_Steps = tuple[tuple[PlannedStep, ...], tuple[tuple[str, str], ...]]
+
+
+def _planned(variant: Variant, target: Target, actions: Mapping[str, Action]) -> _Steps | NotPossible:
+    """Every step of a variant that has something to do, and those that have not; or why there is none.
+
+    Where one step cannot be planned there are none: half a cure is no cure.
+    """
     planned: list[PlannedStep] = []
+    done: list[tuple[str, str]] = []
     for step in variant.steps:
-        preview = actions[step.action].preview(target, step.arguments)
+        try:
+            preview = actions[step.action].preview(target, step.arguments)
+        except Forbidden as error:
+            # Reading suffices for watching; who gave no more rights gets the steps for a person.
+            return NotPossible(f"{step.action} needs a right that the token has not: {error.message}")
         if isinstance(preview, NotPossible):
             return preview
-        planned.append(preview)
-    return tuple(planned)
+        if isinstance(preview, NotNeeded):
+            done.append((step.action, preview.why))
+        else:
+            planned.append(preview)
+    if not planned:
+        return NotPossible("; ".join(why for _, why in done))
+    return tuple(planned), tuple(done)
 
 
 def _covered(step: PlannedStep) -> list[Any]:

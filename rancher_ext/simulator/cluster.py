@@ -19,9 +19,11 @@ from rancher_ext.simulator.clock import SimClock
 from rancher_ext.simulator.conditions import Since, Standing
 from rancher_ext.simulator.facts import Counts, Facts
 from rancher_ext.simulator.identity import Identity, MachineName
-from rancher_ext.simulator.resources import DOWNSTREAM_RESOURCES, resource_of
+from rancher_ext.simulator.records import CRD, Written
+from rancher_ext.simulator.resources import DOWNSTREAM_RESOURCES, Resource, resource_of
+from rancher_ext.simulator.rollout import is_rollout, pods_of
 from rancher_ext.simulator.scenario import RAMP, Scenario, State, Transition, Truth, When
-from rancher_ext.simulator.store import Store, Written
+from rancher_ext.simulator.store import Store
 from rancher_ext.simulator.triggers import at_path, has_br_netfilter, tested
 
 Json = dict[str, Any]
@@ -32,7 +34,8 @@ ILL_HEARTBEAT, WELL_HEARTBEAT = 60.0, 300.0
 LOG_LIMIT = 10_000  # characters that Rancher keeps in provisioning-log
 NEVER = float("inf")
 
-CRD = resource_of("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+DAEMON_SET = resource_of("apps/v1", "DaemonSet")
+JOB = resource_of("batch/v1", "Job")
 NODE = resource_of("v1", "Node")
 POD = resource_of("v1", "Pod")
 
@@ -81,8 +84,8 @@ class SimCluster:
         self.born = born
         self.now = born
         self.forgotten_ghosts: set[str] = set()
-        self.pod_lives: dict[str, int] = {}
-        self.pod_born: dict[str, float] = {}
+        self.ended_pods: dict[str, float] = {}  # when a pod was taken away that has a successor
+        self.rerun_jobs: dict[str, float] = {}  # since when a job that a client deleted runs anew
         self.cni_since: dict[int, float] = {}  # since when the CNI pod of a node has its present manner
         self._cni_manner: dict[int, str] = {}
         self.ready_since: dict[int, float] = {}
@@ -210,8 +213,11 @@ class SimCluster:
         """Made when first asked for: a fleet of hundreds is never looked at in full."""
         with self._lock:
             if self._downstream is None:
-                self._downstream = Store(self.id, self.clock, DOWNSTREAM_RESOURCES, lock=self._lock, history=2048)
+                self._downstream = Store(
+                    self.id, self.clock, DOWNSTREAM_RESOURCES, lock=self._lock, history=2048, crds_decide=True
+                )
                 self._downstream.on_write = self._downstream_written
+                self._downstream.lingers = self._lingers
                 self._fill_downstream(self, self._downstream)
                 self._schedule_heartbeat()
             return self._downstream
@@ -431,12 +437,31 @@ class SimCluster:
             name = written.key[1]
             if name in {g.node for g in self.identity.ghosts}:
                 self.forgotten_ghosts.add(name)
-        if written.verb == "delete" and written.resource is POD:
-            self.pod_lives[written.key[1]] = self.pod_lives.get(written.key[1], 0) + 1
-            self._pod_deleted = self._pod_deleted or "canal" in written.key[1] or "flannel" in written.key[1]
+        if written.verb == "delete" and written.resource is POD and self.downstream.entry(POD, written.key) is None:
+            self._restarted(written.key[1], at)
+        if written.verb in {"patch", "update"} and written.resource is DAEMON_SET and is_rollout(written):
+            for name in pods_of(self.downstream, "DaemonSet", written.key):
+                self._restarted(name, at)
+        if written.verb == "delete" and written.resource is JOB:
+            self.rerun_jobs[written.key[1]] = at
+            for name in pods_of(self.downstream, "Job", written.key):
+                self._restarted(name, at)
         self.now = at
         self._arm(at)
         self._heartbeat = at
+
+    def _restarted(self, pod: str, at: float) -> None:
+        self.ended_pods.setdefault(pod, at)
+        self._pod_deleted = self._pod_deleted or "canal" in pod or "flannel" in pod
+
+    def _lingers(self, resource: Resource, obj: Json) -> bool:
+        """A deleted pod goes when its kubelet says that it has ended; a kubelet that is gone says nothing."""
+        return resource is POD and self.kubelet_is_gone(obj["spec"].get("nodeName", ""))
+
+    def kubelet_is_gone(self, node: str) -> bool:
+        return self.facts.not_ready_as == "kubelet-stopped" and any(
+            m.node == node and not self.is_ready(m) for m in self.identity.machines
+        )
 
 
 def _names(names: list[str]) -> str:

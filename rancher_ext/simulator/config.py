@@ -125,7 +125,6 @@ def _v2(scenario: Scenario, identity: Identity) -> Json:
                 "machineOS": pool.os,
                 "drainBeforeDelete": True,
                 "unhealthyNodeTimeout": "0s",
-                "hostnameLengthLimit": 0,
                 "dynamicSchemaSpec": "{}",
                 "machineConfigRef": {
                     "kind": f"{kind}Config",

@@ -13,16 +13,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rancher_ext.simulator import metadata
 from rancher_ext.simulator.clock import SimClock, rfc3339
 from rancher_ext.simulator.cluster import SimCluster
 from rancher_ext.simulator.config import wanted_config
 from rancher_ext.simulator.faults import Faults
 from rancher_ext.simulator.identity import identify
+from rancher_ext.simulator.paging import Key
+from rancher_ext.simulator.records import Written
+from rancher_ext.simulator.render.capi import LOCAL_NODE, LOCAL_NODE_IP
 from rancher_ext.simulator.render.downstream import render_downstream
 from rancher_ext.simulator.render.management import FORCE_UPDATE, render_management
 from rancher_ext.simulator.resources import LOCAL_RESOURCES, Resource, resource_of
 from rancher_ext.simulator.scenario import ScenarioError, load_scenario, scenario_ids, seconds
-from rancher_ext.simulator.store import Key, Store, Written
+from rancher_ext.simulator.store import Store
 
 Json = dict[str, Any]
 
@@ -92,6 +96,7 @@ class Fleet:
         self.add_token(ADMIN_TOKEN, expires_in=90 * 86400.0)
         self.add_token(READER_TOKEN, user="user-reader", read_only=True, expires_in=90 * 86400.0)
         self._seed_local(now)
+        metadata.seed(self.local, rancher_version, now)
         if with_local:
             self.add("local", name="local")
 
@@ -301,7 +306,8 @@ class Fleet:
                 "metadata": {"name": name, "namespace": cluster.id},
                 "spec": {"clusterId": cluster.id, "manual": True, "filename": f"{name}_{rfc3339(now)}.zip"},
                 "status": {
-                    "conditions": [{"type": "Created", "status": "True"}, {"type": "Completed", "status": "Unknown"}]
+                    "kubernetesVersion": cluster.wanted.get("kubernetesVersion", ""),
+                    "conditions": [{"type": "Created", "status": "True"}, {"type": "Completed", "status": "Unknown"}],
                 },
             }
             self.local.put(_BACKUP, obj)
@@ -314,14 +320,31 @@ class Fleet:
             found = self.local.peek(_BACKUP, due[1], due[2])
             if found:
                 done = [{"type": t, "status": "True"} for t in ("Created", "Completed")]
-                self.local.put(_BACKUP, {**found, "status": {"conditions": done}})
+                self.local.put(_BACKUP, {**found, "status": {**found["status"], "conditions": done}})
+
+    def refresh_metadata(self) -> None:
+        """The kontainer drivers' action `refresh`."""
+        with self.lock:
+            metadata.refresh(self.local)
 
     def _seed_local(self, now: float) -> None:
         born = now - 200 * 86400.0
         namespace = resource_of("v1", "Namespace")
-        for name in ("cattle-system", "cattle-global-data", "fleet-default", "fleet-local", "kube-system"):
+        for name in (
+            *("cattle-global-data", "cattle-system", "fleet-default", "fleet-local"),
+            *("default", "kube-node-lease", "kube-public", "kube-system"),
+        ):
             obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "status": {"phase": "Active"}}
             self.local.put(namespace, obj, created=born)
+        # The node of Rancher's own cluster on which its pods run, those of machine jobs among them.
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": LOCAL_NODE},
+            "spec": {},
+            "status": {"addresses": [{"type": "InternalIP", "address": LOCAL_NODE_IP}]},
+        }
+        self.local.put(resource_of("v1", "Node"), node, created=born)
         for name, value in {
             "server-version": self.rancher_version,
             "server-url": self.url,

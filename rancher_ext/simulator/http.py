@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from rancher_ext.simulator.fleet import Token
+from rancher_ext.simulator.records import encode
 from rancher_ext.simulator.status import ApiStatus
-from rancher_ext.simulator.store import encode
 
 Json = dict[str, Any]
 
@@ -49,7 +49,8 @@ class Ask:
         try:
             return int(text) if text else None
         except ValueError:
-            raise ApiStatus(400, "BadRequest", f"strconv.ParseInt: parsing {text!r}: invalid syntax ({name})") from None
+            message = f"strconv.ParseInt: parsing {json.dumps(text)}: invalid syntax"
+            raise ApiStatus(400, "BadRequest", message) from None
 
     def json(self) -> Any:
         try:
@@ -85,7 +86,8 @@ def as_text(text: str, status: int = 200) -> Answer:
 
 
 def refusal(status: ApiStatus) -> Answer:
-    return Answer(status.code, encode(status.body))
+    retry = {} if status.retry_after is None else {"Retry-After": str(status.retry_after)}
+    return Answer(status.code, encode(status.body), headers=retry)
 
 
 def norman_error(status: int, code: str, message: str, field_name: str = "") -> Answer:

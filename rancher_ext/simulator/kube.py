@@ -1,54 +1,53 @@
 """How does the plain Kubernetes API of one cluster answer over HTTP?
 
-Paths, verbs and query options of an API server in front of a `Store`: discovery, lists with selectors and paging, get,
-create, update, patch, delete, watch, `pods/log`, SelfSubjectAccessReview. Unknown resources are `404 page not found`,
-unknown objects a `Status`.
-Simplified: no Table or protobuf, no deletecollection, no `status` subresource for writes; impersonation does not exist.
+Verbs and query options of an API server in front of a `Store`: lists with selectors and paging, get, create, update, patch,
+delete of one or of many, watch, `status`, `pods/log`, `pods/eviction`, SelfSubjectAccessReview. As in kube-apiserver 1.32:
+
+- A resourceVersion that is no number fails with 500 and without a reason, before a watch begins to stream; one that is
+  still to come with 504 and a `Retry-After`. `resourceVersionMatch` without a resourceVersion, and query options with
+  unknown values (`dryRun=Some`), are 422 of a kind of their own. `limit=0` and below mean no limit.
+- A PUT or PATCH of a collection, and whatever else a path does not have, is 405 with the same sentence everywhere.
+- A client that takes no JSON gets 406, one that wants metadata alone gets it (`PartialObjectMetadata`).
+- The body of a patch that is no JSON has another text than that of an object.
+- Unknown fields come back as `Warning` headers, as does a Job's deletion that leaves its pods behind.
+- Server-side apply needs a field manager, and answers 201 when it made the object.
+- Who may not: the message names the subresource, its subject and the details do not; many at once is `deletecollection`.
+
+Simplified: no Table and no protobuf (who asks for a Table alone is given the objects); impersonation does not exist; a watch
+does not know `resourceVersionMatch`.
 """
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
 from rancher_ext.simulator import status as refuse
+from rancher_ext.simulator.admission import Terms, terms_of
 from rancher_ext.simulator.clock import SimClock
 from rancher_ext.simulator.cluster import SimCluster
+from rancher_ext.simulator.deletion import ORPHANS, warns
+from rancher_ext.simulator.discovery import Target, discovery, target
 from rancher_ext.simulator.faults import Faults
-from rancher_ext.simulator.http import Answer, Ask, Json, as_json, as_text
+from rancher_ext.simulator.http import Answer, Ask, Json, as_json
 from rancher_ext.simulator.podlogs import pod_log
+from rancher_ext.simulator.records import STALE_FOR, Entry, encode
 from rancher_ext.simulator.resources import Resource
 from rancher_ext.simulator.selectors import Match, field_selector, label_selector
-from rancher_ext.simulator.store import STALE_FOR, Change, Entry, Store, encode
+from rancher_ext.simulator.store import APPLY, Store
+from rancher_ext.simulator.watching import Watch, WatchLimits, follow
 
+__all__ = ["KubeApi", "WatchLimits"]
+
+JSON_TYPES = ("application/json", "application/*", "*/*")
+AVAILABLE = (
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+)
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-GONE: Json = {
-    "kind": "Status",
-    "apiVersion": "v1",
-    "metadata": {},
-    "status": "Failure",
-    "reason": "Expired",
-    "code": 410,
-}
-
-
-@dataclass(frozen=True)
-class Target:
-    resource: Resource
-    namespace: str
-    name: str
-    sub: str
-
-
-@dataclass(frozen=True)
-class WatchLimits:
-    """Real seconds. `poll` is how soon a watch notices that it is to be cut or silenced."""
-
-    bookmark_every: float = 10.0
-    longest: float = 1800.0
-    poll: float = 0.25
 
 
 class KubeApi:
@@ -60,193 +59,40 @@ class KubeApi:
     async def handle(self, ask: Ask, path: str, store: Store, cluster: SimCluster | None) -> Answer:
         """`path` is what follows `/k8s/clusters/<id>`; `cluster` is None for `local`."""
         parts = [p for p in path.split("/") if p]
-        if found := _discovery(parts, store, cluster):
+        if found := discovery(parts, store, cluster):
             return found
         if parts[:3] == ["apis", "authorization.k8s.io", "v1"] and parts[3:] == ["selfsubjectaccessreviews"]:
             return _access_review(ask)
-        target = _target(parts, store)
-        if target is None:
-            return as_text("404 page not found\n", 404)
-        _authorize(ask, target)
-        if target.sub:
-            if (target.resource.plural, target.sub, ask.method) != ("pods", "log", "GET"):
-                return as_text("404 page not found\n", 404)
-            return pod_log(ask, store, cluster, target.namespace, target.name)
-        if ask.method == "GET" and not target.name and ask.flag("watch"):
-            return Answer(stream=self._watch(ask, target, store, _matches(ask, target.resource)))
-        if ask.method == "GET":
-            return (
-                _get(ask, target, store, self._clock.seconds())
-                if target.name
-                else _list(ask, target, store, self._clock.seconds())
-            )
-        return _write(ask, target, store)
-
-    async def _watch(self, ask: Ask, target: Target, store: Store, matches: list[Match]) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        woken = asyncio.Event()
-        stop = store.listen(_waker(loop, woken))
-        try:
-            async for line in self._lines(ask, target, store, matches, woken):
-                yield line
-        finally:
-            stop()
-
-    async def _lines(
-        self, ask: Ask, target: Target, store: Store, matches: list[Match], woken: asyncio.Event
-    ) -> AsyncIterator[bytes]:
-        started = asyncio.get_running_loop().time()
-        lasts = min(float(ask.number("timeoutSeconds") or self._limits.longest), self._limits.longest)
-        bookmarks, at_bookmark = ask.flag("allowWatchBookmarks"), started
-        wanted = ask.one("resourceVersion")
-        if wanted in {"", "0"} or ask.flag("sendInitialEvents"):
-            page = store.page(target.resource, target.namespace, matches)
-            seen = page.version
-            for entry in page.entries:
-                yield _event("ADDED", entry.raw)
-            if ask.flag("sendInitialEvents") and bookmarks:
-                yield _bookmark(target.resource, seen, initial=True)
-        else:
-            seen = _version(wanted)
-        while True:
-            woken.clear()
-            if self._faults.hangs(ask.path):
-                await asyncio.sleep(self._limits.poll)
-                continue
-            changes = store.since(seen, target.resource)
-            if changes is None:
-                message = f"too old resource version: {seen} ({store.oldest})"
-                yield _event("ERROR", encode({**GONE, "message": message}))
-                return
-            seen = max(seen, store.version)
-            for change in changes:
-                if line := _seen_by(change, target.namespace, matches):
-                    yield line
-            now = asyncio.get_running_loop().time()
-            left = started + lasts - now
-            if bookmarks and (now - at_bookmark >= self._limits.bookmark_every or left <= 0):
-                at_bookmark = now
-                yield _bookmark(target.resource, seen)
-            if left <= 0:
-                return
-            try:
-                await asyncio.wait_for(woken.wait(), min(left, self._limits.poll))
-            except TimeoutError:
-                continue
-
-
-def _waker(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> Callable[[], None]:
-    """Changes may come from any thread, also from one that outlives the server's loop."""
-
-    def wake() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(woken.set)
-
-    return wake
+        asked = target(parts, store)
+        if isinstance(asked, Answer):
+            return asked
+        _authorize(ask, asked)
+        shown = _representation(ask)
+        if asked.sub == "log":
+            if ask.method != "GET":
+                raise refuse.method_not_allowed()
+            return pod_log(ask, store, cluster, asked.namespace, asked.name)
+        if asked.sub == "eviction":
+            return _evict(ask, asked, store)
+        if ask.method != "GET":
+            return _write(ask, asked, store)
+        if asked.name:
+            return _get(ask, asked, store, self._clock.seconds(), shown)
+        matches = _matches(ask, asked.resource)
+        if ask.flag("watch"):
+            wanted = _version(ask.one("resourceVersion"))
+            lasts = ask.number("timeoutSeconds")
+            bookmarks, initial = ask.flag("allowWatchBookmarks"), ask.flag("sendInitialEvents")
+            watch = Watch(ask.path, asked.resource, asked.namespace, matches, wanted, lasts, bookmarks, initial)
+            return Answer(stream=follow(watch, store, self._faults, self._limits))
+        return _list(ask, asked, store, self._clock.seconds(), shown)
 
 
 def _version(text: str) -> int:
-    if not text.isdigit():
-        raise refuse.bad_request(f"invalid resource version {text!r}")
-    return int(text)
-
-
-def _event(kind: str, raw: bytes) -> bytes:
-    return b'{"type":"' + kind.encode() + b'","object":' + raw + b"}\n"
-
-
-def _bookmark(resource: Resource, version: int, *, initial: bool = False) -> bytes:
-    metadata: Json = {"resourceVersion": str(version), "creationTimestamp": None}
-    if initial:
-        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    return _event("BOOKMARK", encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}))
-
-
-def _seen_by(change: Change, namespace: str, matches: list[Match]) -> bytes | None:
-    """A change as this watch sees it: what stops to match its selector is DELETED for it, what begins to is ADDED."""
-    if namespace and change.obj["metadata"].get("namespace", "") != namespace:
-        return None
-    kind = change.kind
-    if matches:
-        now = all(m(change.obj) for m in matches)
-        before = change.previous is not None and all(m(change.previous) for m in matches)
-        if kind == "DELETED" or (before and not now):
-            kind = "DELETED"
-            if not before:
-                return None
-        elif not now:
-            return None
-        elif not before:
-            kind = "ADDED"
-    return _event(kind, encode(change.obj))
-
-
-def _discovery(parts: list[str], store: Store, cluster: SimCluster | None) -> Answer | None:
-    groups: dict[str, set[str]] = {}
-    for group, version, _ in store.resources:
-        groups.setdefault(group, set()).add(version)
-    if parts == ["version"]:
-        version = cluster.scenario.kubernetes.split("-rancher")[0] if cluster else "v1.32.8+rke2r1"
-        minor = version.split(".")[1]
-        return as_json(
-            {"major": "1", "minor": minor, "gitVersion": version, "platform": "linux/amd64", "goVersion": "go1.23.6"}
-        )
-    if parts in (["healthz"], ["readyz"], ["livez"]):
-        return as_text("ok")
-    if parts == ["api"]:
-        return as_json({"kind": "APIVersions", "versions": ["v1"]})
-    if parts == ["apis"]:
-        found = []
-        for group, versions in sorted(groups.items()):
-            if group:
-                listed = [{"groupVersion": f"{group}/{v}", "version": v} for v in sorted(versions)]
-                found.append({"name": group, "versions": listed, "preferredVersion": listed[0]})
-        return as_json({"kind": "APIGroupList", "apiVersion": "v1", "groups": found})
-    if parts == ["api", "v1"] or (len(parts) == 3 and parts[0] == "apis"):
-        group, version = ("", "v1") if parts[0] == "api" else (parts[1], parts[2])
-        if version not in groups.get(group, set()):
-            return as_text("404 page not found\n", 404)
-        resources = [
-            {
-                "name": r.plural,
-                "kind": r.kind,
-                "namespaced": r.namespaced,
-                "singularName": r.kind.lower(),
-                "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
-            }
-            for r in store.resources.values()
-            if (r.group, r.version) == (group, version)
-        ]
-        return as_json(
-            {
-                "kind": "APIResourceList",
-                "apiVersion": "v1",
-                "groupVersion": f"{group}/{version}".lstrip("/"),
-                "resources": resources,
-            }
-        )
-    return None
-
-
-def _target(parts: list[str], store: Store) -> Target | None:
-    if parts[:2] == ["api", "v1"]:
-        group, version, rest = "", "v1", parts[2:]
-    elif parts[:1] == ["apis"] and len(parts) > 3:
-        group, version, rest = parts[1], parts[2], parts[3:]
-    else:
-        return None
-    namespace = ""
-    if rest and rest[0] == "namespaces" and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
-    if not rest or len(rest) > 3:
-        return None
-    resource = store.find(group, version, rest[0])
-    if resource is None or (namespace and not resource.namespaced):
-        return None
-    name, sub = (rest[1] if len(rest) > 1 else ""), (rest[2] if len(rest) > 2 else "")
-    if name and resource.namespaced and not namespace:
-        return None
-    return Target(resource, namespace, name, sub)
+    """0 when none is named: any will do."""
+    if text and not text.isdigit():
+        raise refuse.bad_version(text)
+    return int(text or 0)
 
 
 def _authorize(ask: Ask, target: Target) -> None:
@@ -254,6 +100,8 @@ def _authorize(ask: Ask, target: Target) -> None:
     if token is None:
         return
     verb = VERBS.get(ask.method) or ("get" if target.name else "watch" if ask.flag("watch") else "list")
+    if verb == "delete" and not target.name:
+        verb = "deletecollection"
     resource = target.resource
     what = f"{resource.plural}/{target.sub}" if target.sub else resource.plural
     if (
@@ -261,10 +109,14 @@ def _authorize(ask: Ask, target: Target) -> None:
         or what in token.deny
         or f"{resource.plural}.{resource.group}" in token.deny
     ):
-        raise refuse.forbidden(token.user, verb, what, resource.group, target.namespace, target.name)
+        raise refuse.forbidden(
+            token.user, verb, resource.plural, resource.group, target.namespace, target.name, sub=target.sub
+        )
 
 
 def _access_review(ask: Ask) -> Answer:
+    if ask.method != "POST":
+        raise refuse.method_not_allowed()
     review = ask.json()
     attributes = ((review or {}).get("spec") or {}).get("resourceAttributes") or {}
     verb, resource = attributes.get("verb", ""), attributes.get("resource", "")
@@ -289,53 +141,161 @@ def _matches(ask: Ask, resource: Resource) -> list[Match]:
     if text := ask.one("labelSelector"):
         found += [m for m in [label_selector(text)] if m]
     if text := ask.one("fieldSelector"):
-        found += [m for m in [field_selector(text, resource.kind)] if m]
+        found += [m for m in [field_selector(text, resource.kind, custom=resource.custom)] if m]
     return found
 
 
-def _get(ask: Ask, target: Target, store: Store, now: float) -> Answer:
+def _representation(ask: Ask) -> str:
+    """What of an object is shown: all of it, or its metadata alone."""
+    wanted = [each.strip().lower() for each in (ask.headers.get("accept") or "*/*").split(",")]
+    for each in wanted:
+        kind, *options = (part.strip() for part in each.split(";"))
+        if kind in JSON_TYPES:
+            asked = dict(option.partition("=")[::2] for option in options)
+            return "metadata" if asked.get("as", "").startswith("partialobjectmetadata") else "all"
+    raise refuse.not_acceptable(AVAILABLE)
+
+
+def _metadata_alone(raw: bytes) -> bytes:
+    metadata = json.loads(raw)["metadata"]
+    return encode({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+
+
+def _get(ask: Ask, target: Target, store: Store, now: float, shown: str) -> Answer:
+    if (wanted := _version(ask.one("resourceVersion"))) > store.version:
+        raise refuse.too_large_version(wanted, store.version)
     entry = store.get(target.resource, (target.namespace, target.name))
-    return Answer(body=_stale(entry, now) if ask.stale else entry.raw)
+    raw = (_stale(entry, now) if ask.stale else entry).raw
+    return Answer(body=_metadata_alone(raw) if shown == "metadata" else raw)
 
 
-def _list(ask: Ask, target: Target, store: Store, now: float) -> Answer:
+def _list(ask: Ask, target: Target, store: Store, now: float, shown: str) -> Answer:
     resource = target.resource
-    page = store.page(
-        resource, target.namespace, _matches(ask, resource), ask.number("limit") or 0, ask.one("continue")
-    )
+    exactly = _instant(ask, store)
+    limit, matches = ask.number("limit") or 0, _matches(ask, resource)
+    page = store.page(resource, target.namespace, matches, limit, ask.one("continue"), exactly=exactly)
     metadata: Json = {"resourceVersion": str(page.version)}
+    if resource.custom:
+        metadata["continue"] = ""
     if page.token:
         metadata["continue"] = page.token
-        if not ask.one("labelSelector") and not ask.one("fieldSelector"):
+        if not matches:
             # The API server cannot count what a selector leaves out.
             metadata["remainingItemCount"] = page.remaining
-    head = encode({"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata})
-    show = [_stale(e, now) if ask.stale else e.raw for e in page.entries]
+    entries = [_stale(e, now) if ask.stale else e for e in page.entries]
+    kind, version = f"{resource.kind}List", resource.api_version
+    show = [e.raw if resource.custom else e.item for e in entries]
+    if shown == "metadata":
+        kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
+        show = [_metadata_alone(e.raw) for e in entries]
+    head = encode({"kind": kind, "apiVersion": version, "metadata": metadata})
     return Answer(body=head[:-1] + b',"items":[' + b",".join(show) + b"]}")
 
 
-def _stale(entry: Entry, now: float) -> bytes:
-    return encode(entry.previous) if entry.previous and now - entry.changed_at < STALE_FOR else entry.raw
+def _instant(ask: Ask, store: Store) -> int | None:
+    """The version a list has to show; None is the present, or what its token says."""
+    text, match = ask.one("resourceVersion"), ask.one("resourceVersionMatch")
+    causes = []
+    if match and not text:
+        causes.append("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match and ask.one("continue"):
+        causes.append("Forbidden: resourceVersionMatch is forbidden when continue is provided")
+    if match not in {"", "Exact", "NotOlderThan"}:
+        causes.append(f'Unsupported value: {json.dumps(match)}: supported values: "Exact", "NotOlderThan", ""')
+    if match == "Exact" and text == "0":
+        causes.append('Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    if causes:
+        raise refuse.invalid_option("ListOptions", *(refuse.Cause("resourceVersionMatch", each) for each in causes))
+    wanted = _version(text)
+    if ask.one("continue"):
+        if wanted:
+            raise refuse.bad_request("specifying resource version is not allowed when using continue")
+        return None
+    if wanted > store.version:
+        raise refuse.too_large_version(wanted, store.version)
+    # Without a word on the match a limit makes it exact, as it was before that word existed.
+    exact = match == "Exact" or (not match and (ask.number("limit") or 0) > 0)
+    return wanted if wanted and exact else None
+
+
+def _stale(entry: Entry, now: float) -> Entry:
+    return Entry(entry.previous, None, now) if entry.previous and now - entry.changed_at < STALE_FOR else entry
+
+
+def _evict(ask: Ask, target: Target, store: Store) -> Answer:
+    """A deletion that budgets may forbid; there are none here."""
+    if ask.method != "POST":
+        raise refuse.method_not_allowed()
+    terms_of("POST", "", ask.query.get("dryRun", []), "", apply=False, manager="")
+    options = (ask.json() or {}).get("deleteOptions") or {}
+    dry_run = ask.one("dryRun") == "All" or options.get("dryRun") == ["All"]
+    store.delete(target.resource, (target.namespace, target.name), options, dry_run=dry_run)
+    return as_json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
 def _write(ask: Ask, target: Target, store: Store) -> Answer:
-    dry_run = ask.one("dryRun") == "All"
-    if ask.one("dryRun") and not dry_run:
-        raise refuse.bad_request(f"invalid dryRun value {ask.one('dryRun')!r}: only All is allowed")
     resource, key = target.resource, (target.namespace, target.name)
-    if ask.method == "POST" and not target.name:
-        body = ask.json()
-        if resource.namespaced and not target.namespace:
-            return as_text("404 page not found\n", 404)
-        return as_json(store.create(resource, target.namespace, body, manager=ask.manager, dry_run=dry_run), 201)
-    if ask.method == "PUT" and target.name:
-        return as_json(store.update(resource, key, ask.json(), manager=ask.manager, dry_run=dry_run))
-    if ask.method == "PATCH" and target.name:
-        body = _yaml(ask.body) if ask.content_type == "application/apply-patch+yaml" else ask.json()
-        return as_json(store.patch(resource, key, ask.content_type, body, manager=ask.manager, dry_run=dry_run))
-    if ask.method == "DELETE" and target.name:
-        return as_json(store.delete(resource, key, ask.json() or {}, dry_run=dry_run))
-    raise refuse.method_not_allowed(ask.method, resource.plural)
+    if ask.method not in VERBS or (ask.method != "DELETE" and (ask.method == "POST") == bool(target.name)):
+        raise refuse.method_not_allowed()
+    if ask.method != "DELETE" and resource.namespaced and not target.namespace:
+        raise refuse.method_not_allowed()
+    apply = ask.method == "PATCH" and ask.content_type == APPLY
+    manager = ask.one("fieldManager") if apply else ask.manager
+    asked = ask.query.get("dryRun", [])
+    terms = terms_of(ask.method, target.sub, asked, ask.one("fieldValidation"), apply=apply, manager=manager)
+    dry_run = bool(asked)
+    if ask.method == "DELETE":
+        return _delete(ask, target, store, dry_run=dry_run)
+    if ask.method == "POST":
+        made = store.create(resource, target.namespace, ask.json(), manager=manager, dry_run=dry_run, terms=terms)
+        return _written(made, terms, 201)
+    if ask.method == "PUT":
+        return _written(store.update(resource, key, ask.json(), manager=manager, dry_run=dry_run, terms=terms), terms)
+    new = apply and store.entry(resource, key) is None
+    body = _yaml(ask.body) if apply else _patch_body(ask)
+    done = store.patch(resource, key, ask.content_type, body, manager=manager, dry_run=dry_run, terms=terms)
+    return _written(done, terms, 201 if new else 200)
+
+
+def _written(obj: Json, terms: Terms, status: int = 200) -> Answer:
+    return _warned(as_json(obj, status), terms.warnings)
+
+
+def _warned(answer: Answer, warnings: list[str]) -> Answer:
+    if warnings:
+        answer.headers["Warning"] = ", ".join(f"299 - {json.dumps(each)}" for each in warnings)
+    return answer
+
+
+def _delete(ask: Ask, target: Target, store: Store, *, dry_run: bool) -> Answer:
+    options = ask.json() or {}
+    if not isinstance(options, dict):
+        raise refuse.bad_request("the object provided is unrecognized (must be of type DeleteOptions)")
+    warnings = [ORPHANS] if warns(target.resource, options) else []
+    if target.sub:
+        raise refuse.method_not_allowed()
+    dry_run = dry_run or options.get("dryRun") == ["All"]
+    if target.name:
+        gone = store.delete(target.resource, (target.namespace, target.name), options, dry_run=dry_run)
+        return _warned(as_json(gone), warnings)
+    resource = target.resource
+    page = store.delete_all(resource, target.namespace, _matches(ask, resource), options, dry_run=dry_run)
+    metadata: Json = {"resourceVersion": str(page.version)}
+    items = [e.raw if resource.custom else e.item for e in page.entries]
+    head = encode({"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata})
+    return _warned(Answer(body=head[:-1] + b',"items":[' + b",".join(items) + b"]}"), warnings)
+
+
+def _patch_body(ask: Ask) -> Any:
+    try:
+        found = json.loads(ask.body)
+    except ValueError:
+        raise refuse.bad_request("error decoding patch: unexpected end of JSON input") from None
+    if ask.content_type != "application/json-patch+json" and not isinstance(found, dict):
+        kind = "array" if isinstance(found, list) else "string" if isinstance(found, str) else "number"
+        why = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        raise refuse.bad_request(f"error decoding patch: {why}")
+    return found
 
 
 def _yaml(body: bytes) -> Json:

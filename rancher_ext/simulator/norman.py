@@ -1,8 +1,8 @@
 """How does Rancher's older API, Norman (`/v3`), answer?
 
 Enough for Rancher's own Python client: the root with `X-API-Schemas`, schemas, clusters with the computed state, PUT that
-reads, merges and writes **without any lock**, the actions generateKubeconfig, backupEtcd and rotateCertificates, nodes,
-settings, tokens, etcd backups.
+reads, merges and writes **without any lock**, the actions generateKubeconfig, backupEtcd, restoreFromEtcdBackup and
+rotateCertificates, nodes, settings, tokens, etcd backups, kontainer drivers with the action `refresh` of the whole kind.
 Modelled traps: fields the schema does not know are dropped (`enableBrNetfilter` on an old Rancher), annotations with
 `cattle.io/` are protected and ignored, string maps and lists are replaced as a whole, `name` is required.
 Simplified: only equality filters; updates of clusters alone.
@@ -11,7 +11,6 @@ Simplified: only equality filters; updates of clusters alone.
 import calendar
 import time
 from collections.abc import Callable
-from typing import Any
 
 from rancher_ext.simulator.clock import rfc3339
 from rancher_ext.simulator.cluster import SimCluster
@@ -19,6 +18,7 @@ from rancher_ext.simulator.conditions import computed_state
 from rancher_ext.simulator.fleet import Fleet
 from rancher_ext.simulator.http import Answer, Ask, Json, as_json, norman_error
 from rancher_ext.simulator.norman_schemas import schemas
+from rancher_ext.simulator.norman_writes import kubeconfig, norman_merge, unprotected
 from rancher_ext.simulator.resources import resource_of
 from rancher_ext.simulator.triggers import has_br_netfilter
 
@@ -33,9 +33,12 @@ _COLLECTIONS = {
     "settings": "setting",
     "tokens": "token",
     "etcdBackups": "etcdBackup",
+    "kontainerDrivers": "kontainerDriver",
 }
-# Plain string maps: Norman replaces them, while typed structures are merged.
-_STRING_MAPS = {"extraArgs", "options", "labels", "annotations", "extraArgsArray", "nodeSelector", "matchLabels"}
+# Norman finds a kind in whatever case its plural is written.
+_PLURALS = {plural.lower(): plural for plural in _COLLECTIONS}
+# The kontainer drivers that Rancher comes with.
+_DRIVERS = ("amazonelasticcontainerservice", "azurekubernetesservice", "googlekubernetesengine")
 _SPEC_FIELDS = (
     "rancherKubernetesEngineConfig",
     "eksConfig",
@@ -80,12 +83,15 @@ class NormanApi:
             return self._root(ask)
         if parts[0] == "schemas":
             return schemas(ask, parts[1:], _COLLECTIONS, self._fleet.rancher_version)
+        parts[0] = _PLURALS.get(parts[0].lower(), "")
         kind = _COLLECTIONS.get(parts[0])
         if kind is None or len(parts) > 2:
             return norman_error(404, "NotFound", "not found")
         if ask.token and parts[0] in ask.token.deny:
             return norman_error(403, "Forbidden", f"{parts[0]} is forbidden: User {ask.user!r} cannot list resource")
         if len(parts) == 1:
+            if ask.method == "POST" and ask.one("action"):
+                return self._action_for_all(ask, kind)
             if ask.method != "GET":
                 return norman_error(405, "MethodNotAllow", f"Method {ask.method} not supported")
             return self._collection(ask, parts[0], kind)
@@ -139,7 +145,7 @@ class NormanApi:
             "resourceType": kind,
             "links": {"self": f"{ask.base_url}/v3/{plural}"},
             "createTypes": {},
-            "actions": {},
+            "actions": self._actions_for_all(ask, kind),
             "pagination": pagination,
             "data": part,
         }
@@ -153,6 +159,7 @@ class NormanApi:
             "setting": lambda: [self._setting(ask, o) for o in local.objects(_SETTING)],
             "etcdBackup": lambda: [self._backup(ask, o) for o in local.objects(_BACKUP)],
             "token": lambda: self._tokens(ask),
+            "kontainerDriver": lambda: self._drivers(ask),
         }
         return makers[kind]()
 
@@ -160,6 +167,8 @@ class NormanApi:
         local = self._fleet.local
         if kind == "token":
             return next((t for t in self._tokens(ask) if t["id"] == identifier), None)
+        if kind == "kontainerDriver":
+            return next((d for d in self._drivers(ask) if d["id"] == identifier), None)
         namespace, _, name = identifier.rpartition(":")
         resource = {"cluster": _CLUSTER, "node": _NODE, "setting": _SETTING, "etcdBackup": _BACKUP}[kind]
         obj = local.peek(resource, namespace, name)
@@ -207,6 +216,7 @@ class NormanApi:
             found["actions"]["rotateCertificates"] = f"{link}?action=rotateCertificates"
             if ((rke.get("services") or {}).get("etcd") or {}).get("backupConfig"):
                 found["actions"]["backupEtcd"] = f"{link}?action=backupEtcd"
+                found["actions"]["restoreFromEtcdBackup"] = f"{link}?action=restoreFromEtcdBackup"
         return found
 
     def _node(self, ask: Ask, obj: Json) -> Json:
@@ -268,6 +278,22 @@ class NormanApi:
             "state": state.name,
         }
 
+    def _drivers(self, ask: Ask) -> list[Json]:
+        return [
+            {
+                "id": name,
+                "type": "kontainerDriver",
+                "baseType": "kontainerDriver",
+                "name": name,
+                "active": True,
+                "builtIn": True,
+                "state": "active",
+                "links": {"self": f"{ask.base_url}/v3/kontainerDrivers/{name}"},
+                "actions": {},
+            }
+            for name in _DRIVERS
+        ]
+
     def _tokens(self, ask: Ask) -> list[Json]:
         found = []
         now = self._fleet.clock.seconds()
@@ -313,13 +339,13 @@ class NormanApi:
             replace = ask.flag("_replace")
             for field in _SPEC_FIELDS:
                 if field in body and field not in {"internal", "fleetWorkspaceName"}:
-                    spec[field] = body[field] if replace else _norman_merge(spec.get(field), body[field], field)
+                    spec[field] = body[field] if replace else norman_merge(spec.get(field), body[field], field)
                     if spec[field] is None:
                         del spec[field]
             self._drop_unknown(spec)
             for field in ("labels", "annotations"):
                 if isinstance(body.get(field), dict):
-                    metadata[field] = _unprotected(metadata.get(field) or {}, body[field])
+                    metadata[field] = unprotected(metadata.get(field) or {}, body[field])
             stored = self._fleet.local.update(
                 _CLUSTER, ("", cluster_id), {**old, "spec": spec, "metadata": metadata}, manager="rancher"
             )
@@ -337,6 +363,19 @@ class NormanApi:
             kept = {k: v for k, v in network.items() if k != "enableBrNetfilter"}
             spec["rancherKubernetesEngineConfig"] = {**rke, "network": kept}
 
+    def _actions_for_all(self, ask: Ask, kind: str) -> dict[str, str]:
+        """Offered to who may change objects of the kind."""
+        if kind != "kontainerDriver" or (ask.token and ask.token.read_only):
+            return {}
+        return {"refresh": f"{ask.base_url}/v3/kontainerDrivers?action=refresh"}
+
+    def _action_for_all(self, ask: Ask, kind: str) -> Answer:
+        action = ask.one("action")
+        if action not in self._actions_for_all(ask, kind):
+            return norman_error(404, "ActionNotAvailable", f"Action {action} not available")
+        self._fleet.refresh_metadata()
+        return Answer(200)
+
     def _action(self, ask: Ask, cluster_id: str, found: Json) -> Answer:
         action = ask.one("action")
         cluster: SimCluster = self._fleet.clusters[cluster_id]
@@ -347,38 +386,29 @@ class NormanApi:
                 {
                     "type": "generateKubeconfigOutput",
                     "baseType": "generateKubeConfigOutput",
-                    "config": _kubeconfig(ask, cluster),
+                    "config": kubeconfig(ask, cluster),
                 }
             )
         if action == "backupEtcd":
             return as_json(self._backup(ask, self._fleet.back_up(cluster)), 201)
+        if action == "restoreFromEtcdBackup":
+            return self._restore(ask, cluster_id)
         return as_json({"type": "rotateCertificateOutput", "message": "rotating certificates for all components"})
 
-
-def _norman_merge(old: Any, new: Any, field: str) -> Any:
-    if field in _STRING_MAPS or not isinstance(old, dict) or not isinstance(new, dict):
-        return new
-    merged = dict(old)
-    for key, value in new.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _norman_merge(old.get(key), value, key)
-    return merged
-
-
-def _unprotected(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
-    """Keys with `cattle.io/` can neither be set nor lost through Norman."""
-    kept = {k: v for k, v in old.items() if "cattle.io/" in k}
-    return {**{k: v for k, v in new.items() if "cattle.io/" not in k}, **kept}
-
-
-def _kubeconfig(ask: Ask, cluster: SimCluster) -> str:
-    server = f"{ask.base_url}/k8s/clusters/{cluster.id}"
-    return (
-        "apiVersion: v1\nkind: Config\nclusters:\n"
-        f'- name: "{cluster.name}"\n  cluster:\n    server: "{server}"\n'
-        f'users:\n- name: "{cluster.name}"\n  user:\n    token: "kubeconfig-u-simulated:planted-kubeconfig-secret"\n'
-        f'contexts:\n- name: "{cluster.name}"\n  context:\n    user: "{cluster.name}"\n    cluster: "{cluster.name}"\n'
-        f'current-context: "{cluster.name}"\n'
-    )
+    def _restore(self, ask: Ask, cluster_id: str) -> Answer:
+        """Sets the version of the backup, where that was asked for, and runs `rke up` with it."""
+        body = ask.json()
+        namespace, _, name = str((body or {}).get("etcdBackupId", "")).rpartition(":")
+        backup = self._fleet.local.peek(_BACKUP, namespace, name)
+        if backup is None or namespace != cluster_id:
+            return norman_error(404, "NotFound", "etcd backup not found", "etcdBackupId")
+        with self._fleet.lock:
+            old = self._fleet.local.get(_CLUSTER, ("", cluster_id)).obj
+            config = dict(old["spec"]["rancherKubernetesEngineConfig"])
+            if body.get("restoreRkeConfig") in {"kubernetesVersion", "all"}:
+                config["kubernetesVersion"] = backup["status"]["kubernetesVersion"]
+            config["restore"] = {"restore": True, "snapshotName": f"{namespace}:{name}"}
+            spec = {**old["spec"], "rancherKubernetesEngineConfig": config}
+            self._fleet.local.update(_CLUSTER, ("", cluster_id), {**old, "spec": spec}, manager="rancher")
+            self._fleet.tick()
+        return Answer(201)

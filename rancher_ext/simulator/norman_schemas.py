@@ -45,10 +45,12 @@ def _schema(ask: Ask, kind: str, plural: str) -> Json:
         "resourceActions": {
             "backupEtcd": {"output": "etcdBackup"},
             "generateKubeconfig": {"output": "generateKubeConfigOutput"},
+            "restoreFromEtcdBackup": {"input": "restoreFromEtcdBackupInput"},
             "rotateCertificates": {"input": "rotateCertificateInput"},
         }
         if kind == "cluster"
         else {},
+        "collectionActions": {"refresh": {}} if kind == "kontainerDriver" else {},
         "collectionFilters": {"id": {"modifiers": ["eq"]}, "name": {"modifiers": ["eq"]}},
         "resourceFields": fields,
     }

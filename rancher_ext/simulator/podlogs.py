@@ -27,16 +27,17 @@ _BY_CONTAINER = {
 
 
 def pod_log(ask: Ask, store: Store, cluster: SimCluster | None, namespace: str, name: str) -> Answer:
+    _check_options(ask, name)
     pod = store.get(_POD, (namespace, name)).obj
     spec, status = pod["spec"], pod.get("status") or {}
     container = _container(ask.one("container"), name, spec)
-    if "nodeName" not in spec and status.get("phase") == "Pending":
-        raise refuse.bad_request(f"pod {name} does not have a host assigned")
+    if not spec.get("nodeName") and status.get("phase") == "Pending":
+        return Answer(204, content_type="")
     statuses = (status.get("containerStatuses") or []) + (status.get("initContainerStatuses") or [])
     found = next((s for s in statuses if s["name"] == container), None)
     if found is None:
         raise refuse.bad_request(f'container "{container}" in pod "{name}" is not available')
-    if cluster is not None and _kubelet_is_gone(cluster, spec["nodeName"]):
+    if cluster is not None and cluster.kubelet_is_gone(spec["nodeName"]):
         message = f'Get "https://{status.get("hostIP", "")}:10250/containerLogs/{namespace}/{name}/{container}": dial tcp {status.get("hostIP", "")}:10250: connect: connection refused'
         raise refuse.ApiStatus(500, "InternalError", message)
     started = _started(found, container, name, previous=ask.flag("previous"))
@@ -61,6 +62,23 @@ def pod_log(ask: Ask, store: Store, cluster: SimCluster | None, namespace: str, 
     return as_text(written)
 
 
+def _check_options(ask: Ask, pod: str) -> None:
+    causes = []
+    for name, least, words in (
+        ("tailLines", 0, "greater than or equal to 0"),
+        ("limitBytes", 1, "greater than 0"),
+        ("sinceSeconds", 1, "greater than 0"),
+    ):
+        given = ask.number(name)
+        if given is not None and given < least:
+            causes.append(refuse.Cause(name, f"Invalid value: {given}: must be {words}"))
+    if ask.one("sinceSeconds") and ask.one("sinceTime"):
+        what = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        causes.append(refuse.Cause("[]", what))
+    if causes:
+        raise refuse.invalid_object("PodLogOptions", "", pod, causes)
+
+
 def store_now(store: Store) -> float:
     return store.clock.seconds()
 
@@ -71,9 +89,7 @@ def _container(asked: str, pod: str, spec: Json) -> str:
     if not asked and len(main) == 1 and not init:
         return str(main[0])
     if not asked:
-        choice = f"choose one of: [{' '.join(main)}]"
-        if init:
-            choice += f" or one of the init containers: [{' '.join(init)}]"
+        choice = f"choose one of: [{' '.join(init + main)}]"
         raise refuse.bad_request(f"a container name must be specified for pod {pod}, {choice}")
     if asked not in main + init:
         raise refuse.bad_request(f"container {asked} is not valid for pod {pod}")
@@ -99,12 +115,6 @@ def _started(status: Json, container: str, pod: str, *, previous: bool) -> float
 
 def _stamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def _kubelet_is_gone(cluster: SimCluster, node: str) -> bool:
-    return cluster.facts.not_ready_as == "kubelet-stopped" and any(
-        m.node == node and not cluster.is_ready(m) for m in cluster.identity.machines
-    )
 
 
 def _text(cluster: SimCluster | None, pod: Json, container: str) -> str:

@@ -1,11 +1,23 @@
 """Which kinds does each simulated API server know?
 
 `local` is Rancher's own cluster (with its management, provisioning and Cluster API kinds); `downstream` is what a
-cluster of a customer serves. Only kinds that a diagnosis or a repair touches; every other path is `404 page not found`,
-as on a server that lacks the resource.
+cluster of a customer serves. Only kinds that a diagnosis or a repair touches; every other path is refused as by a server
+that lacks the resource.
 """
 
 from dataclasses import dataclass
+
+# Groups that are compiled into the API server: it refuses what they lack with a `Status`, other groups with plain text.
+BUILT_IN_GROUPS = frozenset({"", "apps", "autoscaling", "batch", "policy"})
+_WITH_STATUS = frozenset(
+    {"CustomResourceDefinition", "DaemonSet", "Deployment", "Job", "Namespace", "Node", "Pod", "Service"}
+)
+# CRDs without a status subresource: a client's `status` is an ordinary field of theirs.
+_CUSTOM_WITHOUT_STATUS = frozenset({"Setting", "Feature"})
+
+
+def is_built_in(group: str) -> bool:
+    return group in BUILT_IN_GROUPS or group.endswith(".k8s.io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +36,13 @@ class Resource:
 
     @property
     def custom(self) -> bool:
-        """A CRD: refuses strategic merge, has a status subresource, needs a resourceVersion on update."""
-        return "." in self.group and not self.group.endswith(".k8s.io")
+        """A CRD: refuses strategic merge, needs a resourceVersion on update, names its kind in every item of a list."""
+        return not is_built_in(self.group)
+
+    @property
+    def has_status(self) -> bool:
+        """Is there a `/status`? Then the main path leaves the status alone."""
+        return self.kind not in _CUSTOM_WITHOUT_STATUS if self.custom else self.kind in _WITH_STATUS
 
     @property
     def has_generation(self) -> bool:
@@ -49,6 +66,9 @@ _CORE = (
     Resource("batch", "v1", "jobs", "Job"),
     Resource("apps", "v1", "deployments", "Deployment"),
     Resource("apps", "v1", "daemonsets", "DaemonSet"),
+    Resource("coordination.k8s.io", "v1", "leases", "Lease"),
+    Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
+    Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False),
     Resource("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
     Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False),
@@ -58,9 +78,11 @@ _MANAGEMENT = (
     Resource("provisioning.cattle.io", "v1", "clusters", "Cluster"),
     Resource("management.cattle.io", "v3", "clusters", "Cluster", namespaced=False),
     Resource("management.cattle.io", "v3", "nodes", "Node"),
+    Resource("management.cattle.io", "v3", "nodepools", "NodePool"),
     Resource("management.cattle.io", "v3", "settings", "Setting", namespaced=False),
     Resource("management.cattle.io", "v3", "features", "Feature", namespaced=False),
     Resource("management.cattle.io", "v3", "etcdbackups", "EtcdBackup"),
+    Resource("management.cattle.io", "v3", "rkek8ssystemimages", "RkeK8sSystemImage"),
     Resource("rke.cattle.io", "v1", "rkecontrolplanes", "RKEControlPlane"),
     Resource("rke.cattle.io", "v1", "rkeclusters", "RKECluster"),
     Resource("rke.cattle.io", "v1", "rkebootstraps", "RKEBootstrap"),
@@ -100,6 +122,18 @@ CALICO_PLURALS = {
     "stagednetworkpolicies": "StagedNetworkPolicy",
     "tiers": "Tier",
 }
+
+# Of the CRDs that the network's charts bring.
+NAMESPACED_KINDS = frozenset(
+    {
+        "HelmChart",
+        "HelmChartConfig",
+        "NetworkPolicy",
+        "NetworkSet",
+        "StagedKubernetesNetworkPolicy",
+        "StagedNetworkPolicy",
+    }
+)
 
 _DOWNSTREAM = (
     Resource("helm.cattle.io", "v1", "helmcharts", "HelmChart"),

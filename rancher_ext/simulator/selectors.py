@@ -1,7 +1,9 @@
 """Does an object match a labelSelector or a fieldSelector?
 
 Models equality and set based label selectors in full. Field selectors know `metadata.name` and `metadata.namespace`
-everywhere and, for built-in kinds, the fields the API server really indexes; any other field is a 400 there and here.
+everywhere and, for built-in kinds, the fields the API server really indexes; any other field is a 400 there and here. Which
+words the 400 has depends on who looks: kinds with a conversion of their own (those with indexed fields, Services) and custom
+kinds, Jobs, and all others each have a sentence (kube-apiserver 1.32).
 """
 
 import re
@@ -18,7 +20,19 @@ _EQUAL = re.compile(r"^\s*(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\
 _EXISTS = re.compile(r"^\s*(?P<no>!?)\s*(?P<key>[^\s!=,()]+)\s*$")
 
 FIELDS: Mapping[str, frozenset[str]] = {
-    "Pod": frozenset({"spec.nodeName", "spec.restartPolicy", "status.phase", "status.podIP", "spec.hostNetwork"}),
+    "Pod": frozenset(
+        {
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        }
+    ),
+    "Service": frozenset({"spec.clusterIP", "spec.type"}),
     "Secret": frozenset({"type"}),
     "Node": frozenset({"spec.unschedulable"}),
     "Namespace": frozenset({"status.phase"}),
@@ -90,15 +104,23 @@ def _field(obj: Json, path: str) -> str:
     return "" if value is None else str(value)
 
 
-def field_selector(text: str, kind: str) -> Match | None:
+def _unknown_field(field: str, kind: str, *, custom: bool) -> str:
+    if kind == "Job" and not custom:
+        return f'field label "{field}" not supported for Job'
+    if custom or kind in FIELDS:
+        return f"field label not supported: {field}"
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def field_selector(text: str, kind: str, *, custom: bool = False) -> Match | None:
     wanted: list[tuple[str, str, bool]] = []
     for part in _split(text):
         m = _EQUAL.match(part)
         if not m:
-            raise bad_request(f"invalid field selector: {part!r}")
-        known = FIELDS.get(kind, frozenset())
+            raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
+        known = frozenset() if custom else FIELDS.get(kind, frozenset())
         if m["key"] not in known and m["key"] not in {"metadata.name", "metadata.namespace"}:
-            raise bad_request(f"field label not supported: {m['key']}")
+            raise bad_request(_unknown_field(m["key"], kind, custom=custom))
         wanted.append((m["key"], m["value"], m["op"] != "!="))
     if not wanted:
         return None

@@ -326,7 +326,12 @@ def _stale(ask: Ask) -> Ask:
 
 
 def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(answer.body)).encode())]
+    headers = []
+    if answer.status != 204:
+        headers += [
+            (b"content-type", answer.content_type.encode()),
+            (b"content-length", str(len(answer.body)).encode()),
+        ]
     return headers + [(k.lower().encode(), v.encode("latin-1")) for k, v in answer.headers.items()]
 
 

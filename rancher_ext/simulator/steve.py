@@ -10,10 +10,11 @@ from typing import Any
 
 from rancher_ext.simulator.conditions import computed_state
 from rancher_ext.simulator.http import Answer, Ask, Json, as_json
+from rancher_ext.simulator.records import Entry
 from rancher_ext.simulator.resources import Resource
 from rancher_ext.simulator.selectors import label_selector
 from rancher_ext.simulator.status import ApiStatus
-from rancher_ext.simulator.store import Entry, Store
+from rancher_ext.simulator.store import Store
 
 
 class SteveApi:

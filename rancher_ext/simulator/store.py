@@ -1,108 +1,84 @@
 """How does a Kubernetes API server keep its objects, number its changes and refuse what is out of date?
 
 One `Store` is one cluster's etcd and API semantics without HTTP. Modelled: uid, one resourceVersion counter per store,
-generation (moves with anything but metadata and status), managedFields times, optimistic locking, merge and JSON
-patch, dry run, paging with opaque tokens, selectors, and a bounded history from which watches read; whoever is further
-behind than the history gets 410. Stored objects are never changed in place: a change stores a new dict, so a reader
-needs no copy, and the encoded bytes can be kept beside it.
+generation (moves with anything but metadata and status, and when a deletion begins), managedFields times, optimistic
+locking, merge, strategic and JSON patch, the status subresource, dry run, validation, finalizers, preconditions of a
+deletion, and a bounded history from which watches and later pages read; whoever is further behind than the history gets
+410. Stored objects are never changed in place: a change stores a new dict, so a reader needs no copy, and the encoded
+bytes can be kept beside it.
 
-Simplified: a page after the first shows the present, not the instant of the first page; server-side apply merges
-without ownership conflicts; strategic merge replaces lists; no admission and no schema pruning.
+As in kube-apiserver 1.32:
+
+- An object is written into a namespace that exists (404 `namespaces "x" not found`), valid or not.
+- An update whose object has another uid is a conflict, a patch to another uid is not valid; another creationTimestamp,
+  generation or managedFields are put back without a word.
+- Items of a list of built-in kinds carry no `kind` and `apiVersion`: the list names them once. Those of custom kinds do.
+- A custom object has to name its kind; of a built-in one the path tells it.
+- A deleted object with finalizers stays, marked with a grace period of 0, until the last of them is taken away.
+- managedFields tell apart who wrote the object and who wrote its status, under one name too.
+
+Simplified: server-side apply merges without ownership conflicts and `fieldsV1` is empty; no quota, no webhooks.
 """
 
-import base64
-import binascii
-import bisect
-import json
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from rancher_ext.simulator import patching, status
+from rancher_ext.simulator import admission, deletion, patching, status, strategy
+from rancher_ext.simulator.admission import Terms
 from rancher_ext.simulator.clock import SimClock, rfc3339
-from rancher_ext.simulator.resources import Resource
+from rancher_ext.simulator.paging import PRESENT, Key, Token, as_it_was, cut, key_of
+from rancher_ext.simulator.records import (
+    CRD,
+    SERVER_OWNED,
+    Change,
+    Entry,
+    Page,
+    Written,
+    generation,
+    managed,
+    uid_of,
+    with_system,
+)
+from rancher_ext.simulator.resources import Resource, resource_of
 from rancher_ext.simulator.selectors import Match
 
 Json = dict[str, Any]
-Key = tuple[str, str]  # namespace ("" when there is none), name
 
+APPLY = "application/apply-patch+yaml"
 PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
+    APPLY,
 )
+_PATCHES: dict[str, Callable[[Json, Any], Json]] = {
+    PATCH_TYPES[0]: patching.json_patch,
+    PATCH_TYPES[1]: patching.merge_patch,
+    PATCH_TYPES[2]: patching.strategic_merge,
+}
 CUSTOM_PATCH_TYPES = (PATCH_TYPES[0], PATCH_TYPES[1], PATCH_TYPES[3])
-STALE_FOR = 30.0  # simulated seconds for which a stale read still shows what was before
-
-
-class Entry:
-    """One stored object with its encoded form and what it was before the last change."""
-
-    __slots__ = ("_raw", "changed_at", "obj", "previous")
-
-    def __init__(self, obj: Json, previous: Json | None, changed_at: float) -> None:
-        self.obj = obj
-        self.previous = previous
-        self.changed_at = changed_at
-        self._raw: bytes | None = None
-
-    @property
-    def raw(self) -> bytes:
-        if self._raw is None:
-            self._raw = encode(self.obj)
-        return self._raw
-
-    @property
-    def version(self) -> int:
-        return int(self.obj["metadata"]["resourceVersion"])
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of a store's history."""
-
-    version: int
-    kind: str  # ADDED, MODIFIED, DELETED
-    resource: Resource
-    obj: Json
-    previous: Json | None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    entries: list[Entry]
-    version: int
-    token: str
-    remaining: int
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a store tells its owner after a client's write (never after the simulator's own)."""
-
-    verb: str
-    resource: Resource
-    key: Key
-    obj: Json
-    previous: Json | None
-
-
-def encode(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+NAMESPACE = resource_of("v1", "Namespace")
 
 
 class Store:
     """The objects of one cluster. Every public method may be called from any thread."""
 
     def __init__(
-        self, name: str, clock: SimClock, resources: Iterable[Resource], *, lock: threading.RLock, history: int = 8192
+        self,
+        name: str,
+        clock: SimClock,
+        resources: Iterable[Resource],
+        *,
+        lock: threading.RLock,
+        history: int = 8192,
+        crds_decide: bool = False,
     ) -> None:
         self.name = name
         self.lock = lock
+        self.crds_decide = crds_decide
         self.resources = {(r.group, r.version, r.plural): r for r in resources}
         self.clock = clock
         self._version = 1000
@@ -113,6 +89,10 @@ class Store:
         self._listeners: list[Callable[[], None]] = []
         self._erased: dict[tuple[Resource, Key], int] = {}
         self.on_write: Callable[[Written], None] | None = None
+        # What the simulator's own hand put last, where a client's change is to outlive the next time.
+        self.rendered: dict[tuple[Resource, Key], Json] = {}
+        # Whose deletion waits for somebody who is away, as a pod's does for its kubelet.
+        self.lingers: Callable[[Resource, Json], bool] | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -122,6 +102,12 @@ class Store:
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         return self.resources.get((group, version, plural))
+
+    def serves(self, resource: Resource) -> bool:
+        """Where the store keeps the CRDs of its custom kinds, a kind is served once its CRD is there."""
+        if not self.crds_decide or not resource.custom:
+            return True
+        return ("", f"{resource.plural}.{resource.group}") in self._objects[CRD]
 
     def entry(self, resource: Resource, key: Key) -> Entry | None:
         return self._objects[resource].get(key)
@@ -153,42 +139,26 @@ class Store:
         matches: list[Match] | None = None,
         limit: int = 0,
         token: str = "",
+        *,
+        exactly: int | None = None,
     ) -> Page:
+        """`exactly` is the version to show; a token brings that of its first page."""
         with self.lock:
+            going_on = Token.decoded(token) if token else None
+            version = going_on.version if going_on else self._version if exactly is None else exactly
+            version = self._version if version == PRESENT else version
             objects, keys = self._objects[resource], self.keys(resource)
-            version = self._version
-            start = bisect.bisect_left(keys, (namespace, "")) if namespace else 0
-            stop = bisect.bisect_left(keys, (namespace + "\0", "")) if namespace else len(keys)
-            if token:
-                version, after = self._read_token(token)
-                start = max(start, bisect.bisect_right(keys, after))
-            entries: list[Entry] = []
-            for at in range(start, stop):
-                entry = objects[keys[at]]
-                if matches and not all(match(entry.obj) for match in matches):
-                    continue
-                entries.append(entry)
-                if limit and len(entries) == limit:
-                    if at + 1 < stop:
-                        return Page(entries, version, self._make_token(version, keys[at]), stop - at - 1)
-                    break
-            return Page(entries, version, "", 0)
-
-    def _make_token(self, version: int, key: Key) -> str:
-        return base64.urlsafe_b64encode(encode({"v": "meta.k8s.io/v1", "rv": version, "start": key})).decode()
-
-    def _read_token(self, token: str) -> tuple[int, Key]:
-        try:
-            content = json.loads(base64.urlsafe_b64decode(token))
-            version, start = int(content["rv"]), (str(content["start"][0]), str(content["start"][1]))
-        except (ValueError, KeyError, TypeError, IndexError, binascii.Error):
-            raise status.bad_request("continue key is not valid") from None
-        if version < self._forgotten:
-            raise status.expired(
-                "The provided continue parameter is too old to display a consistent list result. "
-                "You can start a new list without the continue parameter."
-            )
-        return version, start
+            if version < self._version:
+                changes = self.since(version, resource)
+                if changes is None:
+                    raise going_on.too_old() if going_on else status.expired(f"too old resource version: {version}")
+                if changes:
+                    was = as_it_was(objects, changes)
+                    objects = {k: e if isinstance(e, Entry) else Entry(e, None, 0.0) for k, e in was.items()}
+                    keys = sorted(objects)
+            after = going_on.after if going_on else None
+            found, rest, remaining = cut(keys, objects, namespace, matches or [], limit, after)
+            return Page(found, version, Token(version, rest).encoded() if rest else "", remaining)
 
     def since(self, version: int, resource: Resource) -> list[Change] | None:
         """The changes of one resource after a version; None when the history does not reach back that far."""
@@ -234,8 +204,7 @@ class Store:
                 self._store(resource, key, obj, None, manager)
                 return True
             old = entry.obj
-            system = {k: old["metadata"][k] for k in _SERVER_OWNED if k in old["metadata"]}
-            new = {**obj, "metadata": {**metadata, **system}}
+            new = {**obj, "metadata": {**metadata, **{k: v for k, v in old["metadata"].items() if k in SERVER_OWNED}}}
             if new == old:
                 return False
             self._store(resource, key, new, old, manager)
@@ -251,145 +220,195 @@ class Store:
 
     # -- clients' verbs --------------------------------------------------------------------------------------------
 
-    def create(self, resource: Resource, namespace: str, body: Json, *, manager: str, dry_run: bool = False) -> Json:
+    def create(
+        self,
+        resource: Resource,
+        namespace: str,
+        body: Json,
+        *,
+        manager: str,
+        dry_run: bool = False,
+        terms: Terms | None = None,
+    ) -> Json:
+        terms = terms or Terms()
         with self.lock:
-            body = self._shape(resource, namespace, "", body)
+            body = admission.decoded(resource, namespace, "", body, terms)
             metadata = body["metadata"]
+            if metadata.get("resourceVersion"):
+                raise status.ApiStatus(500, "", "resourceVersion should not be set on objects to be created")
+            self._need_namespace(resource, namespace)
             if not metadata.get("name") and metadata.get("generateName"):
                 metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
-            if not metadata.get("name"):
-                raise status.invalid(f'{resource.kind} "" is invalid: metadata.name: Required value: name is required')
-            key = (metadata.get("namespace", ""), metadata["name"])
+            key = (namespace if resource.namespaced else "", metadata.get("name", ""))
+            uid = uid_of(self.name, resource, key, self._erased.get((resource, key), 0))
+            body = admission.created(resource, body, uid)
             if key in self._objects[resource]:
                 raise status.already_exists(resource.plural, resource.group, key[1])
-            if metadata.get("resourceVersion"):
-                raise status.bad_request("resourceVersion should not be set on objects to be created")
-            return self._write("create", resource, key, body, None, manager, dry_run)
+            return self._write("create", resource, key, body, None, manager, dry_run, terms)
 
-    def update(self, resource: Resource, key: Key, body: Json, *, manager: str, dry_run: bool = False) -> Json:
+    def update(
+        self,
+        resource: Resource,
+        key: Key,
+        body: Json,
+        *,
+        manager: str,
+        dry_run: bool = False,
+        terms: Terms | None = None,
+    ) -> Json:
+        terms = terms or Terms()
         with self.lock:
             old = self.get(resource, key).obj
-            body = self._shape(resource, key[0], key[1], body)
-            version = body["metadata"].get("resourceVersion", "")
+            body = admission.decoded(resource, key[0], key[1], body, terms)
+            metadata = body["metadata"]
+            if metadata.get("uid") and metadata["uid"] != old["metadata"]["uid"]:
+                where = "/".join(["", "registry", resource.plural, *(part for part in key if part)])
+                found = old["metadata"]["uid"]
+                raise status.uid_mismatch(resource.plural, resource.group, where, key[1], metadata["uid"], found)
+            version = metadata.get("resourceVersion", "")
             if not version and resource.custom:
                 raise status.invalid(
                     f'{resource.plural}.{resource.group} "{key[1]}" is invalid: metadata.resourceVersion: '
                     "Invalid value: 0x0: must be specified for an update"
                 )
-            if version and version != old["metadata"]["resourceVersion"]:
-                raise status.conflict(resource.plural, resource.group, key[1])
-            return self._write("update", resource, key, body, old, manager, dry_run)
+            return self._change("update", resource, key, body, old, manager, dry_run, terms)
 
     def patch(
-        self, resource: Resource, key: Key, content_type: str, patch: Any, *, manager: str, dry_run: bool = False
+        self,
+        resource: Resource,
+        key: Key,
+        content_type: str,
+        patch: Any,
+        *,
+        manager: str,
+        dry_run: bool = False,
+        terms: Terms | None = None,
     ) -> Json:
-        accepted = CUSTOM_PATCH_TYPES if resource.custom else PATCH_TYPES
-        if content_type not in accepted:
-            raise status.unsupported_media_type(accepted)
+        terms = terms or Terms()
+        if content_type not in (CUSTOM_PATCH_TYPES if resource.custom else PATCH_TYPES):
+            raise status.unsupported_media_type(CUSTOM_PATCH_TYPES if resource.custom else ())
         with self.lock:
-            if content_type == "application/apply-patch+yaml" and key not in self._objects[resource]:
-                return self.create(resource, key[0], patch, manager=manager, dry_run=dry_run)
-            old = self.get(resource, key).obj
-            if content_type == "application/json-patch+json":
-                new = patching.json_patch(old, patch)
+            if content_type == APPLY:
+                if key not in self._objects[resource]:
+                    return self.create(resource, key[0], patch, manager=manager, dry_run=dry_run, terms=terms)
+                old = self.get(resource, key).obj
+                new = (patching.merge_patch if resource.custom else patching.strategic_merge)(old, patch)
             else:
-                new = patching.merge_patch(old, patch)
-            new = self._shape(resource, key[0], key[1], new)
-            version = new["metadata"].get("resourceVersion", "")
-            if version and version != old["metadata"]["resourceVersion"]:
-                raise status.conflict(resource.plural, resource.group, key[1])
-            return self._write("patch", resource, key, new, old, manager, dry_run)
+                old = self.get(resource, key).obj
+                new = _PATCHES[content_type](old, patch)
+            new = admission.decoded(resource, key[0], key[1], new, terms, patched=True)
+            return self._change("patch", resource, key, new, old, manager, dry_run, terms)
 
     def delete(self, resource: Resource, key: Key, options: Json, *, dry_run: bool = False) -> Json:
+        """Answers with a Status, or with the object where it does not go at once (or is a Pod)."""
         with self.lock:
             entry = self.get(resource, key)
-            metadata = entry.obj["metadata"]
-            for what, wanted in (options.get("preconditions") or {}).items():
-                found = str(metadata.get("uid" if what == "uid" else "resourceVersion", ""))
-                if wanted != found:
-                    label = "UID" if what == "uid" else "ResourceVersion"
-                    raise status.precondition_failed(resource.plural, resource.group, key[1], label, wanted, found)
+            deletion.check(resource, entry.obj, options)
+            forced = options.get("gracePeriodSeconds") == 0
+            lingers = not forced and self.lingers is not None and self.lingers(resource, entry.obj)
+            answer = deletion.marked(resource, entry.obj, options, self.clock.seconds())
+            if dry_run or answer is None:
+                answer = answer or status.success(deletion.details(resource, entry.obj))
+            elif answer is not entry.obj:
+                answer = self._store(resource, key, answer, entry.obj, "")
             if dry_run:
-                return entry.obj
-            if metadata.get("finalizers"):
-                marked = {**metadata, "deletionTimestamp": rfc3339(self.clock.seconds())}
-                obj = {**entry.obj, "metadata": marked}
-                if "deletionTimestamp" not in metadata:
-                    obj = self._store(resource, key, obj, entry.obj, "")
-                self._tell(Written("delete", resource, key, obj, entry.obj))
-                return obj
-            self._erase(resource, key, entry)
+                return answer
+            held = (answer.get("metadata") or {}).get("finalizers") and not deletion.by_controllers(answer)
+            if not held and not lingers:
+                self._erase(resource, key, self._objects[resource][key])
+                self._empty(resource, entry.obj)
             self._tell(Written("delete", resource, key, entry.obj, entry.obj))
-            details = {"name": key[1], "kind": resource.plural, "uid": metadata["uid"]}
-            if resource.group:
-                details["group"] = resource.group
-            return status.success(details)
+            return answer
+
+    def delete_all(
+        self, resource: Resource, namespace: str, matches: list[Match], options: Json, *, dry_run: bool = False
+    ) -> Page:
+        """One deletion after the other; the answer shows what was there."""
+        with self.lock:
+            page = self.page(resource, namespace, matches)
+            for entry in page.entries:
+                self.delete(resource, key_of(entry.obj), options, dry_run=dry_run)
+            return page
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _shape(self, resource: Resource, namespace: str, name: str, body: Any) -> Json:
-        """Refuses what is not an object of this resource at this path, and fills in what a client may leave out."""
-        if not isinstance(body, dict) or not isinstance(body.get("metadata", {}), dict):
-            raise status.bad_request("the object provided is unrecognized (must be of type Object with metadata)")
-        metadata = dict(body.get("metadata") or {})
-        if body.get("kind", resource.kind) != resource.kind or body.get("apiVersion", resource.api_version) != (
-            resource.api_version
-        ):
-            raise status.bad_request(
-                f"the API version or kind in the data ({body.get('apiVersion')}, Kind={body.get('kind')}) does not "
-                f"match the expected ({resource.api_version}, Kind={resource.kind})"
-            )
-        if name and metadata.get("name", name) != name:
-            raise status.bad_request(
-                f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
-            )
-        if resource.namespaced and metadata.get("namespace", namespace) != namespace:
-            raise status.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        if name:
-            metadata["name"] = name
-        if resource.namespaced:
-            metadata["namespace"] = namespace
-        return {**body, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+    def _need_namespace(self, resource: Resource, namespace: str) -> None:
+        spaces = self._objects.get(NAMESPACE)
+        if resource.namespaced and spaces is not None and ("", namespace) not in spaces:
+            raise status.not_found("namespaces", "", namespace)
+
+    def _empty(self, resource: Resource, gone: Json) -> None:
+        """What goes with a Namespace, or with a CRD."""
+        spec = gone.get("spec") or {}
+        kind = (spec.get("group"), (spec.get("names") or {}).get("plural"))
+        for other, objects in self._objects.items():
+            for key in list(objects):
+                if (resource is NAMESPACE and other.namespaced and key[0] == gone["metadata"]["name"]) or (
+                    resource is CRD and (other.group, other.plural) == kind
+                ):
+                    self._erase(other, key, objects[key])
+
+    def _change(
+        self, verb: str, resource: Resource, key: Key, new: Json, old: Json, manager: str, dry_run: bool, terms: Terms
+    ) -> Json:
+        version = str(new["metadata"].get("resourceVersion") or "")
+        if version and not version.isdigit():
+            raise status.ApiStatus(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        if version and version != old["metadata"]["resourceVersion"]:
+            raise status.conflict(resource.plural, resource.group, key[1])
+        new = admission.changed(resource, new, old, terms)
+        return self._write(verb, resource, key, new, old, manager, dry_run, terms)
 
     def _write(
-        self, verb: str, resource: Resource, key: Key, new: Json, old: Json | None, manager: str, dry_run: bool
+        self,
+        verb: str,
+        resource: Resource,
+        key: Key,
+        new: Json,
+        old: Json | None,
+        manager: str,
+        dry_run: bool,
+        terms: Terms,
     ) -> Json:
-        if resource.custom:
-            # The status subresource: a client's status is ignored on the main path.
-            new = {k: v for k, v in new.items() if k != "status"}
-            if old and "status" in old:
-                new["status"] = old["status"]
         if old:
-            system = {k: old["metadata"][k] for k in _SERVER_OWNED if k in old["metadata"]}
-            new = {**new, "metadata": {**new["metadata"], **system}}
+            new = with_system(new, old)
             if new == old:
                 return old
-        stored = self._store(resource, key, new, old, manager, dry_run=dry_run)
+        stored = self._store(resource, key, new, old, manager, dry_run=dry_run, terms=terms)
         if not dry_run:
+            going = "deletionTimestamp" in stored["metadata"] and old and old["metadata"].get("finalizers")
+            if going and (not stored["metadata"].get("finalizers") or deletion.by_controllers(stored)):
+                self._erase(resource, key, self._objects[resource][key])
             self._tell(Written(verb, resource, key, stored, old))
+            if verb == "create" and resource is CRD:
+                self.put(CRD, {**stored, "status": strategy.established(stored, rfc3339(self.clock.seconds()))})
         return stored
 
     def _store(
-        self, resource: Resource, key: Key, new: Json, old: Json | None, manager: str, *, dry_run: bool = False
+        self,
+        resource: Resource,
+        key: Key,
+        new: Json,
+        old: Json | None,
+        manager: str,
+        *,
+        dry_run: bool = False,
+        terms: Terms | None = None,
     ) -> Json:
         now = self.clock.seconds()
         metadata = dict(new["metadata"])
         metadata["resourceVersion"] = str(self._version if dry_run else self._version + 1)
         if old is None:
-            metadata["uid"] = metadata.get("uid") or _uid(
+            metadata["uid"] = metadata.get("uid") or uid_of(
                 self.name, resource, key, self._erased.get((resource, key), 0)
             )
             metadata.setdefault("creationTimestamp", rfc3339(now))
         if resource.has_generation:
-            generation = old["metadata"].get("generation", 1) if old else metadata.get("generation", 1)
-            metadata["generation"] = (
-                generation + 1 if old is not None and _content(old) != _content(new) else generation
-            )
+            metadata["generation"] = generation(new, old, metadata)
         if manager:
-            metadata["managedFields"] = _managed(old, manager, resource.api_version, rfc3339(now))
-        obj = {**new, "metadata": metadata}
+            metadata["managedFields"] = managed(old, manager, resource.api_version, rfc3339(now), terms or Terms())
+        rest = {k: v for k, v in new.items() if k not in {"apiVersion", "kind", "metadata"}}
+        obj = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest}
         if dry_run:
             return obj
         self._version += 1
@@ -417,21 +436,3 @@ class Store:
     def _tell(self, written: Written) -> None:
         if self.on_write:
             self.on_write(written)
-
-
-_SERVER_OWNED = ("uid", "creationTimestamp", "resourceVersion", "generation", "managedFields", "deletionTimestamp")
-
-
-def _content(obj: Json) -> Json:
-    return {k: v for k, v in obj.items() if k not in {"metadata", "status", "apiVersion", "kind"}}
-
-
-def _managed(old: Json | None, manager: str, api_version: str, at: str) -> list[Json]:
-    fields = [f for f in (old["metadata"].get("managedFields") or [] if old else []) if f["manager"] != manager]
-    update = {"manager": manager, "operation": "Update", "apiVersion": api_version, "time": at}
-    return [*fields, {**update, "fieldsType": "FieldsV1", "fieldsV1": {}}]
-
-
-def _uid(store: str, resource: Resource, key: Key, life: int) -> str:
-    """Stable for a name, so that two runs of one seed have the same ids; new when an object is made again."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{store}/{resource.plural}.{resource.group}/{key[0]}/{key[1]}/{life}"))

@@ -5,6 +5,8 @@ machines and infrastructure machines, node driver jobs with their pods, Events. 
 downstream API and are absent on a cluster that never connected.
 """
 
+import hashlib
+import uuid
 from typing import Any
 
 from rancher_ext.simulator import conditions as cond
@@ -12,11 +14,13 @@ from rancher_ext.simulator.clock import rfc3339
 from rancher_ext.simulator.cluster import SimCluster
 from rancher_ext.simulator.config import DRIVER_KINDS
 from rancher_ext.simulator.identity import MachineName
-from rancher_ext.simulator.render.objects import Rendering
+from rancher_ext.simulator.render.objects import Rendering, job_status
 from rancher_ext.simulator.render.plan import cluster_spec_annotation, plan_secret_data
 
 Json = dict[str, Any]
 
+# Where the pods of Rancher's own cluster run.
+LOCAL_NODE, LOCAL_NODE_IP = "rancher-server-0", "172.31.0.10"
 CAPI = "cluster.x-k8s.io/v1beta1"
 _CLUSTER_LABEL = "cluster.x-k8s.io/cluster-name"
 
@@ -199,7 +203,8 @@ def _render_machine(cluster: SimCluster, out: Rendering, s: cond.Standing, m: Ma
         status["addresses"] = [{"type": "InternalIP", "address": m.ip}, {"type": "Hostname", "address": m.node}]
     if node_ready is not None:
         status["nodeRef"] = {"apiVersion": "v1", "kind": "Node", "name": m.node}
-        status["nodeInfo"] = {"kubeletVersion": kubelet_version(cluster, m), "osImage": cluster.scenario.os_image}
+        # The kind's schema wants all ten fields of it.
+        status["nodeInfo"] = node_info(cluster, m)
     out.add(
         CAPI,
         "Machine",
@@ -246,6 +251,24 @@ def _render_machine(cluster: SimCluster, out: Rendering, s: cond.Standing, m: Ma
         _render_job(cluster, out, m, infra_kind, failed)
     if up and (applied or m.place == 0 or cluster.counts.checked_in):
         _render_plan(cluster, out, m, labels, beat, applied=applied)
+
+
+def node_info(cluster: SimCluster, m: MachineName) -> Json:
+    """What a kubelet tells of its machine."""
+    scenario, linux = cluster.scenario, m.os == "linux"
+    machine = hashlib.md5(m.id.encode(), usedforsecurity=False).hexdigest()
+    return {
+        "architecture": "amd64",
+        "bootID": machine,
+        "containerRuntimeVersion": scenario.runtime,
+        "kernelVersion": scenario.kernel if linux else "10.0.20348.3207",
+        "kubeProxyVersion": kubelet_version(cluster, m),
+        "kubeletVersion": kubelet_version(cluster, m),
+        "machineID": machine,
+        "operatingSystem": m.os,
+        "osImage": scenario.os_image if linux else "Windows Server 2022 Datacenter",
+        "systemUUID": str(uuid.UUID(machine)),
+    }
 
 
 def kubelet_version(cluster: SimCluster, m: MachineName) -> str:
@@ -296,6 +319,10 @@ def _render_job(cluster: SimCluster, out: Rendering, m: MachineName, infra_kind:
         "job-name": job,
     }
     created = cluster.born + 8
+    pod_spec: Json = {
+        "containers": [{"name": "machine", "image": f"rancher/machine:{cluster.rancher_version}"}],
+        "restartPolicy": "Never",
+    }
     out.add(
         "batch/v1",
         "Job",
@@ -303,20 +330,13 @@ def _render_job(cluster: SimCluster, out: Rendering, m: MachineName, infra_kind:
         ns,
         created=created,
         labels=labels,
-        spec={"backoffLimit": 3, "completions": 1, "parallelism": 1},
-        status={
-            "failed": 4,
-            "conditions": [
-                {
-                    "type": "Failed",
-                    "status": "True",
-                    "reason": "BackoffLimitExceeded",
-                    "message": "Job has reached the specified backoff limit",
-                }
-            ],
-        }
-        if failed
-        else {"active": 1},
+        spec={
+            "backoffLimit": 3,
+            "completions": 1,
+            "parallelism": 1,
+            "template": {"metadata": {"labels": labels}, "spec": pod_spec},
+        },
+        status=job_status(created, failed_at=created + 45, failed=4) if failed else job_status(created),
     )
     state: Json = (
         {
@@ -337,12 +357,10 @@ def _render_job(cluster: SimCluster, out: Rendering, m: MachineName, infra_kind:
         ns,
         created=created,
         labels=labels,
-        spec={
-            "containers": [{"name": "machine", "image": f"rancher/machine:{cluster.rancher_version}"}],
-            "restartPolicy": "Never",
-        },
+        spec={**pod_spec, "nodeName": LOCAL_NODE},
         status={
             "phase": "Failed" if failed else "Running",
+            "hostIP": LOCAL_NODE_IP,
             "message": failed,
             "containerStatuses": [{"name": "machine", "ready": not failed, "restartCount": 0, "state": state}],
         },

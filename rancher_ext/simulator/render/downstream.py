@@ -11,9 +11,10 @@ from typing import Any
 
 from rancher_ext.simulator.clock import rfc3339
 from rancher_ext.simulator.cluster import SimCluster
+from rancher_ext.simulator.paging import Key
 from rancher_ext.simulator.render.events import render_events
 from rancher_ext.simulator.render.nodes import node_object
-from rancher_ext.simulator.render.objects import Rendering
+from rancher_ext.simulator.render.objects import Rendering, job_status
 from rancher_ext.simulator.render.plan import PLANTED_TOKEN, b64
 from rancher_ext.simulator.render.pods import PodShape, pod_content, short_hash
 from rancher_ext.simulator.render.workloads import (
@@ -26,8 +27,8 @@ from rancher_ext.simulator.render.workloads import (
     job_pod,
     system_pods,
 )
-from rancher_ext.simulator.resources import CALICO_PLURALS, Resource
-from rancher_ext.simulator.store import Key, Store
+from rancher_ext.simulator.resources import CALICO_PLURALS, NAMESPACED_KINDS, Resource
+from rancher_ext.simulator.store import Store
 
 Json = dict[str, Any]
 
@@ -37,7 +38,7 @@ NAMESPACES = ("cattle-fleet-system", "cattle-system", "default", "kube-node-leas
 def render_downstream(
     cluster: SimCluster, store: Store, before: set[tuple[Resource, Key]]
 ) -> set[tuple[Resource, Key]]:
-    out = Rendering(store)
+    out = Rendering(store, shares=True)
     born = cluster.born + 80
     for name in NAMESPACES + (("calico-system",) if cluster.scenario.cni == "calico" else ()):
         out.add("v1", "Namespace", name, created=born, status={"phase": "Active"}, spec={"finalizers": ["kubernetes"]})
@@ -115,8 +116,11 @@ def _workloads(cluster: SimCluster, out: Rendering, pods: list[PodShape]) -> Non
     for name in sorted(daemonsets):
         states = ready.get(f"DaemonSet/{name}", [])
         cni = workload is not None and name == workload.daemonset
-        template: Json = {"metadata": {"labels": workload.labels if cni and workload else {"app": name}}, "spec": {}}
-        if cni and workload:
+        template: Json = {"metadata": {"labels": {"app": name}}}
+        if not (cni and workload):
+            template["spec"] = _template(next(pod for pod in pods if pod.owner == ("DaemonSet", name)))["spec"]
+        else:
+            template["metadata"] = {"labels": workload.labels}
             template["spec"] = {
                 "containers": [{"name": n, "image": image} for n, image, _ in workload.containers],
                 "initContainers": [{"name": n, "image": image} for n, image, _ in workload.init],
@@ -148,28 +152,36 @@ def _workloads(cluster: SimCluster, out: Rendering, pods: list[PodShape]) -> Non
         )
     for owner, states in sorted(ready.items()):
         kind, name = owner.split("/")
+        template = _template(next(pod for pod in pods if pod.owner == (kind, name)))
         if kind == "ReplicaSet":
-            _deployment(cluster, out, name.rsplit("-", 1)[0], states)
+            _deployment(cluster, out, name.rsplit("-", 1)[0], states, template["spec"])
         if kind == "Job":
-            status = {
-                "succeeded": 1,
-                "startTime": rfc3339(created),
-                "completionTime": rfc3339(created + 6),
-                "conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": rfc3339(created + 6)}],
-            }
+            begun = max(created, cluster.rerun_jobs.get(name, 0.0))
             out.add(
                 "batch/v1",
                 "Job",
                 name,
                 "kube-system",
-                created=created,
+                created=begun,
                 labels={"helmcharts.helm.cattle.io/chart": name.removeprefix("helm-install-")},
-                spec={"backoffLimit": 1000},
-                status=status,
+                spec={
+                    "backoffLimit": 1000,
+                    "template": {**template, "spec": {**template["spec"], "restartPolicy": "Never"}},
+                },
+                status=job_status(begun, done=begun + 6),
             )
 
 
-def _deployment(cluster: SimCluster, out: Rendering, name: str, states: list[bool]) -> None:
+def _template(pod: PodShape) -> Json:
+    """The template of a workload, as its pods show it: the API server takes none without containers."""
+    containers = [{"name": box.name, "image": box.image} for box in pod.boxes if not box.init]
+    spec: Json = {"containers": containers, "tolerations": list(pod.tolerations)}
+    if pod.host_network:
+        spec["hostNetwork"] = True
+    return {"metadata": {"labels": pod.labels}, "spec": spec}
+
+
+def _deployment(cluster: SimCluster, out: Rendering, name: str, states: list[bool], pod_spec: Json) -> None:
     up = all(states)
     stamp = rfc3339(cluster.connected_at or cluster.born) if up else rfc3339(cluster.born + 100)
     out.add(
@@ -182,7 +194,7 @@ def _deployment(cluster: SimCluster, out: Rendering, name: str, states: list[boo
         spec={
             "replicas": len(states),
             "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": {}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": pod_spec},
         },
         status={
             "replicas": len(states),
@@ -307,6 +319,7 @@ def _crds(cluster: SimCluster, out: Rendering) -> None:
         ]
     for plural, kind, group in names:
         name = f"{plural}.{group}"
+        named = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
         if name in cluster.facts.crds_missing:
             continue
         out.add(
@@ -316,16 +329,25 @@ def _crds(cluster: SimCluster, out: Rendering) -> None:
             created=cluster.born + 100,
             spec={
                 "group": group,
-                "names": {"kind": kind, "plural": plural},
-                "scope": "Cluster",
-                "versions": [{"name": "v1", "served": True, "storage": True}],
+                "names": named,
+                "scope": "Namespaced" if kind in NAMESPACED_KINDS else "Cluster",
+                # No version is taken without a schema; this one lets everything through.
+                "versions": [
+                    {
+                        "name": "v1",
+                        "served": True,
+                        "storage": True,
+                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                        **({"subresources": {"status": {}}} if group == "helm.cattle.io" else {}),
+                    }
+                ],
             },
             status={
                 "conditions": [
                     {"type": t, "status": "True", "lastTransitionTime": rfc3339(cluster.born + 101)}
                     for t in ("NamesAccepted", "Established")
                 ],
-                "acceptedNames": {"kind": kind, "plural": plural},
+                "acceptedNames": named,
                 "storedVersions": ["v1"],
             },
         )

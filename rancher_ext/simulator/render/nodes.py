@@ -11,7 +11,7 @@ from rancher_ext.simulator import conditions as cond
 from rancher_ext.simulator.clock import rfc3339
 from rancher_ext.simulator.cluster import SimCluster
 from rancher_ext.simulator.identity import MachineName
-from rancher_ext.simulator.render.capi import kubelet_version
+from rancher_ext.simulator.render.capi import node_info
 
 Json = dict[str, Any]
 
@@ -88,16 +88,7 @@ def node_object(cluster: SimCluster, m: MachineName, *, with_heartbeat: bool = T
             "capacity": {"cpu": "4", "memory": "16113412Ki", "pods": "110"},
             "conditions": conditions,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
-            "nodeInfo": {
-                "architecture": "amd64",
-                "bootID": hashlib.md5(m.id.encode(), usedforsecurity=False).hexdigest(),
-                "containerRuntimeVersion": scenario.runtime,
-                "kernelVersion": scenario.kernel if m.os == "linux" else "10.0.20348.3207",
-                "kubeProxyVersion": kubelet_version(cluster, m),
-                "kubeletVersion": kubelet_version(cluster, m),
-                "operatingSystem": m.os,
-                "osImage": scenario.os_image if m.os == "linux" else "Windows Server 2022 Datacenter",
-            },
+            "nodeInfo": node_info(cluster, m),
         },
     }
 

@@ -1,7 +1,8 @@
 """What do pods and their containers look like, running or not?
 
 Builders for pod objects with container statuses as the kubelet reports them: CrashLoopBackOff with the back-off in the
-message, the last termination with exit code and times, restart counts that grow with time.
+message, the last termination with exit code and times, restart counts that grow with time. Containers ask for no resources
+here, so that every pod is BestEffort: the API server refuses a pod's status that claims another class.
 """
 
 import hashlib
@@ -194,7 +195,7 @@ def pod_content(pod: PodShape) -> Json:
     ]
     status: Json = {
         "phase": "Succeeded" if done else "Pending" if creating else "Running",
-        "qosClass": "Burstable",
+        "qosClass": "BestEffort",
         "hostIP": pod.host_ip,
         "startTime": rfc3339(pod.created),
         "conditions": conditions,

@@ -99,8 +99,9 @@ def cni_pod(cluster: SimCluster, workload: CniWorkload, m: MachineName) -> PodSh
     manner = cluster.cni_manner(m)
     since = cluster.cni_since.get(m.place, cluster.born)
     born = max(cluster.born + 120 if manner == "ready" else since, cluster.born)
-    name = pod_name(cluster, f"{workload.daemonset}-", m.node)
-    born = max(born, cluster.pod_born.get(name, 0.0))
+    name, begun = pod_name(cluster, f"{workload.daemonset}-", m.node)
+    since = max(since, begun)
+    born = max(born, begun)
     fact = cluster.facts.cni
     boxes: list[Box] = []
     if manner.startswith("starting"):
@@ -150,14 +151,14 @@ def _sick(cluster: SimCluster, name: str, image: str, since: float) -> Box:
     )
 
 
-def pod_name(cluster: SimCluster, prefix: str, node: str, *, replica: int = 0) -> str:
-    """Generated and stable, until somebody deletes the pod: then its successor has another name."""
-    life = 0
+def pod_name(cluster: SimCluster, prefix: str, node: str, *, replica: int = 0) -> tuple[str, float]:
+    """Generated and stable, until the pod is taken away: then its successor has another name, and begins to live then."""
+    life, since = 0, 0.0
     while True:
         name = prefix + short_hash(f"{cluster.id}/{prefix}/{node}/{replica}/{life}")
-        if name not in cluster.pod_lives:
-            return name
-        life += 1
+        if name not in cluster.ended_pods:
+            return name, since
+        life, since = life + 1, cluster.ended_pods[name]
 
 
 def agent_pod(cluster: SimCluster) -> PodShape | None:
@@ -172,16 +173,17 @@ def agent_pod(cluster: SimCluster) -> PodShape | None:
     started = max(cluster.connected_at or cluster.born, cluster.born)
     image = f"rancher/rancher-agent:{cluster.rancher_version}"
     state = {"running": "running", "crash-loop": "crash-loop", "pending": "creating"}[fact]
-    box = Box("cluster-register", image, state, started=started, log="agent-connected")
+    name, begun = pod_name(cluster, f"cattle-cluster-agent-{template}-", "agent")
+    box = Box("cluster-register", image, state, started=max(started, begun), log="agent-connected")
     if state == "crash-loop":
         count, at = restarts_by(cluster.now - cluster.entered, 300.0)
         box = Box("cluster-register", image, state, count, cluster.entered + at, exit_code=1, log="agent-connected")
     return PodShape(
-        pod_name(cluster, f"cattle-cluster-agent-{template}-", "agent"),
+        name,
         "cattle-system",
         host.node,
         (box,),
-        cluster.born + 100,
+        max(cluster.born + 100, begun),
         {"app": "cattle-cluster-agent", "pod-template-hash": template},
         ("ReplicaSet", f"cattle-cluster-agent-{template}"),
         ip=pod_ip(cluster, host, 5),
@@ -199,12 +201,14 @@ def dns_pod(cluster: SimCluster) -> PodShape | None:
     template = short_hash(cluster.id + "dns", 10)
     hosts = [m for m in cluster.identity.machines if cluster.is_ready(m)]
     host = hosts[0] if hosts else cluster.identity.first
+    name, begun = pod_name(cluster, f"{deployment}-{template}-", "dns")
+    started = max(cluster.born + 150, begun)
     return PodShape(
-        pod_name(cluster, f"{deployment}-{template}-", "dns"),
+        name,
         "kube-system",
         host.node,
-        (Box("coredns", "rancher/hardened-coredns:v1.12.0-build20241126", started=cluster.born + 150, log="coredns"),),
-        cluster.born + 100,
+        (Box("coredns", "rancher/hardened-coredns:v1.12.0-build20241126", started=started, log="coredns"),),
+        max(cluster.born + 100, begun),
         {"k8s-app": "kube-dns", "pod-template-hash": template},
         ("ReplicaSet", f"{deployment}-{template}"),
         ip=pod_ip(cluster, host, 4),
@@ -219,10 +223,9 @@ def system_pods(cluster: SimCluster, m: MachineName) -> list[PodShape]:
         return []
     found: list[PodShape] = []
     if cluster.scenario.distribution == "rke1":
-        box = Box(
-            "agent", f"rancher/rancher-agent:{cluster.rancher_version}", started=cluster.born + 110, log="agent-node"
-        )
-        name = pod_name(cluster, "cattle-node-agent-", m.node)
+        name, begun = pod_name(cluster, "cattle-node-agent-", m.node)
+        started = max(cluster.born + 110, begun)
+        box = Box("agent", f"rancher/rancher-agent:{cluster.rancher_version}", started=started, log="agent-node")
         owner = ("DaemonSet", "cattle-node-agent")
         found.append(_static(cluster, m, name, box, "cattle-system", {"app": "cattle-agent"}, owner))
     if cluster.scenario.distribution == "rke2":
@@ -275,9 +278,11 @@ def job_pod(cluster: SimCluster) -> PodShape | None:
     container = "helm" if rke2 else "rke-network-plugin-pod"
     image = "rancher/klipper-helm:v0.9.4-build20250113" if rke2 else "rancher/hyperkube:v1.32.2-rancher1"
     log = "helm-install" if rke2 else "network-plugin-job"
+    name, begun = pod_name(cluster, f"{job}-", "job")
+    started = max(started, begun + 2)
     box = Box(container, image, "completed", started=started, finished=started + 5, log=log)
     return PodShape(
-        pod_name(cluster, f"{job}-", "job"),
+        name,
         "kube-system",
         first.node,
         (box,),

@@ -1,5 +1,7 @@
 """A cluster under a simulated Rancher, as an action sees it."""
 
+import time
+
 import pytest
 
 from rancher_ext.client.snapshot import FleetReader
@@ -15,8 +17,10 @@ def rancher():
     """Starts a Rancher of a version; gives a function that takes a fresh look at a cluster of it."""
     running = []
 
-    def start(version="v2.11.3", scenario="rke1-canal-br-netfilter", **options):
-        fleet = Fleet(SimClock(), version)
+    def start(version="v2.11.3", scenario="rke1-canal-br-netfilter", *, still=False, **options):
+        """With `still` time stands: nothing happens in the cluster but what the test does."""
+        now = time.time()
+        fleet = Fleet(SimClock(real=lambda: now) if still else SimClock(), version)
         cluster = fleet.add(scenario, **options)
         server = RunningRancher(fleet).start()
         running.append(server)

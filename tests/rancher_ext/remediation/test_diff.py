@@ -1,7 +1,7 @@
 """How does a change read?"""
 
 from rancher_ext.client.changes import Value
-from rancher_ext.remediation.diff import field_diff
+from rancher_ext.remediation.diff import field_diff, object_diff
 
 ITEM = {"spec": {"config": {"network": {"plugin": "canal", "mtu": 0, "list": [1, 2]}}}}
 PATH = ("spec", "config", "network", "enable")
@@ -38,3 +38,24 @@ def test_every_line_of_a_mapping_or_a_long_text_is_marked():
 
 def test_missing_parents_are_shown_too():
     assert field_diff({}, PATH, ABSENT, value(1)) == " config:\n   network:\n+    enable: 1"
+
+
+def test_a_long_text_shows_what_was_added_and_a_little_around_it():
+    old = "".join(f"line {number}\n" for number in range(20))
+    shown = field_diff({}, ("spec", "text"), value(old), value(old + "new\n")).splitlines()
+    assert shown == [" … 18 lines as before", "   line 17", "   line 18", "   line 19", "+  new"]
+
+
+def test_one_argument_more_in_a_list_is_one_line():
+    before, after = value(["a=1", "b=2"]), value(["a=1", "b=2", "c=3"])
+    assert field_diff({}, ("spec", "kubelet-arg"), before, after) == " kubelet-arg:\n - a=1\n - b=2\n+- c=3"
+
+
+def test_a_whole_object_is_made_or_deleted():
+    made = value({"kind": "Job", "metadata": {"name": "x"}})
+    assert object_diff(ABSENT, made) == "+kind: Job\n+metadata:\n+  name: x"
+    assert object_diff(made, ABSENT) == "-kind: Job\n-metadata:\n-  name: x"
+
+
+def test_the_same_value_twice_is_no_change():
+    assert object_diff(value({"a": 1}), value({"a": 1})) == " … 1 line as before"

@@ -8,14 +8,18 @@ import pytest
 import requests
 
 from rancher_ext.catalogue.playbooks import load_playbooks
+from rancher_ext.catalogue.shipped import shipped_config_dir
 from rancher_ext.client.changes import Place, Value
-from rancher_ext.remediation.action import Risk, UndoKind
+from rancher_ext.errors import Forbidden
+from rancher_ext.remediation.action import NotNeeded, Risk, UndoKind
 from rancher_ext.remediation.actions import gather
 from rancher_ext.remediation.change import Call
 from rancher_ext.remediation.plan import Explanation, Plan, make_plan
+from rancher_ext.remediation.playbook import Step
 
 SIGNATURE = "flannel-br-netfilter-missing"
-BOOK = load_playbooks({SIGNATURE})[SIGNATURE]
+BOOK = load_playbooks({path.stem for path in (shipped_config_dir() / "signatures").glob("*.yaml")})[SIGNATURE]
+DRAIN = Step(action="set-cluster-drain")
 
 
 def planned(look, book=BOOK):
@@ -57,9 +61,22 @@ def test_by_ranchers_version(rancher, version, fits):
     made = planned(rancher(version))
     assert isinstance(made, Plan if fits else Explanation)
     if not fits:
-        assert version in made.why
+        assert "uses rancher/rke-tools:v0.1.110, and only rke-tools v0.1.111 and newer know the variable" in made.why
         assert any("modprobe br_netfilter" in step for step in made.steps)
         assert made.to_json()["steps"] == list(BOOK.explain)
+
+
+def test_an_older_rancher_with_newer_images_gets_the_variable(rancher):
+    look = rancher("v2.10.3")
+    change(
+        look,
+        {"spec": {"rancherKubernetesEngineConfig": {"systemImages": {"kubernetesServicesSidecar": "r/t:v0.1.111"}}}},
+    )
+    plan = planned(look)
+    assert isinstance(plan, Plan)
+    (write,) = plan.steps[0].writes
+    assert write.place.path[-2:] == ("kubeproxy", "extraEnv")
+    assert write.after.value == ["RKE_KUBE_PROXY_BR_NETFILTER=true"]
 
 
 def test_another_distribution_is_explained(rancher):
@@ -156,6 +173,43 @@ class TestDigest:
         (step,) = plan.steps
         same = replace(plan, title="x", within=timedelta(1), steps=(replace(step, title="y", effect="z"),))
         assert same.digest == plan.digest
+
+
+def answering(answer):
+    """The one action of the founding case, with another preview."""
+    (action,) = [action for name, action in gather().items() if name == "set-rke1-network-option"]
+
+    def preview(*_):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return {**gather(), action.name: replace(action, preview=preview)}
+
+
+def test_a_right_that_is_missing_leads_to_the_steps_for_a_person(rancher):
+    forbidden = Forbidden("clusters is forbidden", status=403)
+    made = make_plan(BOOK, SIGNATURE, rancher()(), answering(forbidden))
+    assert isinstance(made, Explanation)
+    assert "needs a right that the token has not: clusters is forbidden" in made.why
+
+
+def test_where_nothing_has_to_be_done_there_is_no_plan(rancher):
+    made = make_plan(BOOK, SIGNATURE, rancher()(), answering(NotNeeded("it is there already")))
+    assert isinstance(made, Explanation)
+    assert made.why == "it is there already"
+
+
+def test_what_has_nothing_to_do_is_named_beside_the_steps(rancher):
+    look = rancher()
+    (variant, *_) = BOOK.variants
+    two = BOOK.model_copy(update={"variants": (variant.model_copy(update={"steps": (*variant.steps, DRAIN)}),)})
+    plan = make_plan(two, SIGNATURE, look(), gather())
+    assert [step.action for step in plan.steps] == ["set-rke1-network-option"]
+    assert plan.done == (("set-cluster-drain", "no drain stands in the way of changes"),)
+    assert not plan.etcd_saved
+    assert replace(plan, done=()).digest == plan.digest
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
 def test_a_plan_survives_storage(rancher):

@@ -139,6 +139,8 @@ def test_steve_put_carries_a_version_and_conflicts_in_its_own_words(client, flee
     old = client.get(path).json()
 
     assert client.put(path, json={**old, "metadata": {**old["metadata"], "resourceVersion": ""}}).status_code == 422
-    assert client.put(path, json={**old, "spec": {**old["spec"], "x": "1"}}).status_code == 200
-    stale = client.put(path, json={**old, "spec": {**old["spec"], "x": "2"}})
+    assert (
+        client.put(path, json={**old, "spec": {**old["spec"], "cloudCredentialSecretName": "cc:1"}}).status_code == 200
+    )
+    stale = client.put(path, json={**old, "spec": {**old["spec"], "cloudCredentialSecretName": "cc:2"}})
     assert (stale.status_code, stale.json()["type"], stale.json()["code"]) == (409, "error", "Conflict")

@@ -287,7 +287,10 @@ def test_missing_crds_made_by_hand_let_the_upgrade_go_on(fleet):
 
     for name in cluster.facts.crds_missing:
         assert cluster.downstream.peek(CRD, "", name) is None
-        cluster.downstream.create(CRD, "", {"metadata": {"name": name}, "spec": {}}, manager="test")
+        plural, _, group = name.partition(".")
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+        spec = {"group": group, "names": {"plural": plural, "kind": plural.title()}, "versions": [version]}
+        cluster.downstream.create(CRD, "", {"metadata": {"name": name}, "spec": spec}, manager="test")
     fleet.cluster_changed(cluster)
     fleet.later(300)
 

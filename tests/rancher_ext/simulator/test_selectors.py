@@ -51,4 +51,4 @@ def test_field_selectors(selector, hit):
 
 def test_a_field_that_is_not_indexed_is_refused():
     with pytest.raises(ApiStatus, match=r"field label not supported: spec\.rkeConfig"):
-        field_selector("spec.rkeConfig=x", "Cluster")
+        field_selector("spec.rkeConfig=x", "Cluster", custom=True)

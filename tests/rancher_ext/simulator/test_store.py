@@ -8,21 +8,28 @@ from rancher_ext.simulator.clock import SimClock
 from rancher_ext.simulator.resources import DOWNSTREAM_RESOURCES, LOCAL_RESOURCES, resource_of
 from rancher_ext.simulator.selectors import label_selector
 from rancher_ext.simulator.status import ApiStatus
-from rancher_ext.simulator.store import Store
+from rancher_ext.simulator.store import NAMESPACE, Store
 
 CLUSTER = resource_of("provisioning.cattle.io/v1", "Cluster")
 CONFIG_MAP = resource_of("v1", "ConfigMap")
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 KEY = ("fleet-default", "edge-7")
+GENERATION = "redeploySystemAgentGeneration"  # a number of the cluster's spec that means nothing here
+SPACES = ("a", "ab", "b", "fleet-default", "ns", "ns-0", "ns-1")
 
 
 @pytest.fixture
 def store() -> Store:
-    return Store("local", SimClock(), LOCAL_RESOURCES, lock=threading.RLock(), history=8)
+    made = Store("local", SimClock(), LOCAL_RESOURCES, lock=threading.RLock(), history=8)
+    for name in SPACES:
+        made.create(NAMESPACE, "", {"metadata": {"name": name}}, manager="test")
+    made.forget_history()
+    return made
 
 
 def a_cluster(**spec) -> dict:
-    return {"metadata": {"name": "edge-7"}, "spec": {"kubernetesVersion": "v1.32.8+rke2r1", **spec}}
+    kind = {"apiVersion": CLUSTER.api_version, "kind": CLUSTER.kind}
+    return {**kind, "metadata": {"name": "edge-7"}, "spec": {"kubernetesVersion": "v1.32.8+rke2r1", **spec}}
 
 
 def test_a_new_object_gets_uid_version_generation_and_times(store):
@@ -39,7 +46,7 @@ def test_generation_moves_with_the_spec_only(store):
     store.create(CLUSTER, "fleet-default", a_cluster(), manager="m")
 
     labelled = store.patch(CLUSTER, KEY, MERGE, {"metadata": {"labels": {"a": "b"}}}, manager="m")
-    changed = store.patch(CLUSTER, KEY, MERGE, {"spec": {"x": 1}}, manager="m")
+    changed = store.patch(CLUSTER, KEY, MERGE, {"spec": {GENERATION: 1}}, manager="m")
     status = store.put(CLUSTER, {**changed, "status": {"ready": True}})
 
     assert [labelled["metadata"]["generation"], changed["metadata"]["generation"]] == [1, 2]
@@ -49,23 +56,25 @@ def test_generation_moves_with_the_spec_only(store):
 
 def test_a_stale_update_is_a_conflict_that_names_the_object(store):
     old = store.create(CLUSTER, "fleet-default", a_cluster(), manager="m")
-    store.patch(CLUSTER, KEY, MERGE, {"spec": {"x": 1}}, manager="other")
+    store.patch(CLUSTER, KEY, MERGE, {"spec": {GENERATION: 1}}, manager="other")
 
     with pytest.raises(ApiStatus) as refused:
-        store.update(CLUSTER, KEY, {**old, "spec": {"x": 2}}, manager="m")
+        store.update(CLUSTER, KEY, {**old, "spec": {GENERATION: 2}}, manager="m")
 
     assert (refused.value.code, refused.value.body["reason"]) == (409, "Conflict")
     assert 'clusters.provisioning.cattle.io "edge-7"' in str(refused.value)
-    assert store.get(CLUSTER, KEY).obj["spec"]["x"] == 1
+    assert store.get(CLUSTER, KEY).obj["spec"][GENERATION] == 1
 
 
 def test_a_merge_patch_with_an_old_resource_version_is_a_conflict(store):
     old = store.create(CLUSTER, "fleet-default", a_cluster(), manager="m")
     version = old["metadata"]["resourceVersion"]
-    store.patch(CLUSTER, KEY, MERGE, {"metadata": {"resourceVersion": version}, "spec": {"x": 1}}, manager="m")
+    store.patch(CLUSTER, KEY, MERGE, {"metadata": {"resourceVersion": version}, "spec": {GENERATION: 1}}, manager="m")
 
     with pytest.raises(ApiStatus, match="object has been modified"):
-        store.patch(CLUSTER, KEY, MERGE, {"metadata": {"resourceVersion": version}, "spec": {"x": 2}}, manager="m")
+        store.patch(
+            CLUSTER, KEY, MERGE, {"metadata": {"resourceVersion": version}, "spec": {GENERATION: 2}}, manager="m"
+        )
 
 
 def test_a_custom_resource_needs_a_resource_version_on_update(store):
@@ -83,7 +92,7 @@ def test_a_custom_resource_needs_a_resource_version_on_update(store):
         ([{"op": "test", "path": "/spec/kubernetesVersion", "value": "v1.31.0"}], 422),
         ([{"op": "remove", "path": "/spec/nothing"}], 422),
         ([{"op": "replace", "path": "/spec/no/way", "value": 1}], 422),
-        ([{"op": "paint", "path": "/spec"}], 400),
+        ([{"op": "paint", "path": "/spec"}], 422),
         ({"op": "add"}, 400),
     ],
 )
@@ -95,7 +104,7 @@ def test_a_json_patch_that_does_not_apply_is_refused_and_changes_nothing(store, 
             CLUSTER,
             KEY,
             JSON_PATCH,
-            [{"op": "add", "path": "/spec/x", "value": 1}, *patch] if isinstance(patch, list) else patch,
+            [{"op": "add", "path": f"/spec/{GENERATION}", "value": 1}, *patch] if isinstance(patch, list) else patch,
             manager="m",
         )
 
@@ -109,7 +118,7 @@ def test_strategic_merge_is_refused_for_custom_resources_and_taken_for_built_in_
     strategic = "application/strategic-merge-patch+json"
 
     with pytest.raises(ApiStatus) as refused:
-        store.patch(CLUSTER, KEY, strategic, {"spec": {"x": 1}}, manager="m")
+        store.patch(CLUSTER, KEY, strategic, {"spec": {GENERATION: 1}}, manager="m")
     store.patch(CONFIG_MAP, ("fleet-default", "c"), strategic, {"data": {"b": "2"}}, manager="m")
 
     assert refused.value.code == 415
@@ -119,9 +128,9 @@ def test_strategic_merge_is_refused_for_custom_resources_and_taken_for_built_in_
 def test_dry_run_answers_as_if_and_stores_nothing(store):
     before = store.create(CLUSTER, "fleet-default", a_cluster(), manager="m")
 
-    shown = store.patch(CLUSTER, KEY, MERGE, {"spec": {"x": 1}}, manager="m", dry_run=True)
+    shown = store.patch(CLUSTER, KEY, MERGE, {"spec": {GENERATION: 1}}, manager="m", dry_run=True)
 
-    assert shown["spec"]["x"] == 1
+    assert shown["spec"][GENERATION] == 1
     assert store.get(CLUSTER, KEY).obj == before
 
 
@@ -199,7 +208,7 @@ def test_an_object_made_again_is_another_one(store):
 def test_delete_honours_its_precondition(store):
     store.create(CONFIG_MAP, "ns", {"metadata": {"name": "c"}}, manager="m")
 
-    with pytest.raises(ApiStatus, match="Precondition failed: UID") as refused:
+    with pytest.raises(ApiStatus, match="the UID in the precondition") as refused:
         store.delete(CONFIG_MAP, ("ns", "c"), {"preconditions": {"uid": "another"}})
 
     assert refused.value.code == 409

@@ -1,0 +1,92 @@
+"""Let the job that installs the CNI's chart run again on an RKE2 cluster.
+
+`kube-system/helm-install-<chart>` stays failed once its retries are used up. The chart controller makes the job anew as soon as it
+is gone; what the job installs is unchanged. A job that is still at work is left alone: two helm runs at once lock each other out.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from rancher_ext.client.changes import ABSENT, Place, Value
+from rancher_ext.client.kubernetes import JOBS
+from rancher_ext.client.snapshot import is_reachable
+from rancher_ext.errors import NotFound
+from rancher_ext.fleet.cluster import Distribution
+from rancher_ext.fleet.parse import integer, mapping, text
+from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, Settled, UndoKind
+from rancher_ext.remediation.change import Change, Target
+
+NAMESPACE = "kube-system"
+
+
+def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    chart = text(arguments.get("chart"))
+    if target.snapshot.distribution is not Distribution.RKE2 or not chart.startswith("rke2-"):
+        return NotPossible("only RKE2 installs its network with a chart")
+    if not is_reachable(target.snapshot):
+        return NotPossible("Rancher does not reach the cluster's API, where the job is")
+    name = f"helm-install-{chart}"
+    try:
+        job = target.downstream.get(JOBS, name, NAMESPACE)
+    except NotFound:
+        return NotPossible(f"there is no job {name}: the chart controller makes it by itself")
+    if not _has_ended(job):
+        return NotPossible(f"the job {name} is still at work")
+    place = Place(JOBS, NAMESPACE, name, ())
+    uid = text(mapping(job, "metadata").get("uid"))
+    # Its controller makes it anew, so the record needs no more than who it was.
+    metadata = {"name": name, "namespace": NAMESPACE}
+    before = Value(present=True, value={"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata})
+    return PlannedStep(
+        action=ACTION.name,
+        title=f"Run the job `{name}` again",
+        writes=(Change(place, uid, before, ABSENT, downstream=True, stays=True),),
+        diff=f"-Job {NAMESPACE}/{name} ({_outcome(job)})",
+        effect=f"The chart controller makes the job anew, and helm applies {chart} again.",
+        arguments=dict(arguments),
+    )
+
+
+def settled(target: Target, step: PlannedStep) -> Settled:
+    """Has a job of a newer uid completed?"""
+    (write,) = step.writes
+    assert isinstance(write, Change)
+    try:
+        job = target.downstream.get(JOBS, write.place.name, NAMESPACE)
+    except NotFound:
+        return Settled(holds=False, seen=f"{write.place.name} is not there again yet")
+    if text(mapping(job, "metadata").get("uid")) == write.uid:
+        return Settled(holds=False, seen=f"the old {write.place.name} is still there")
+    if integer(mapping(job, "status").get("succeeded")):
+        return Settled(holds=True, seen=f"{write.place.name} has completed")
+    return Settled(holds=False, seen=f"{write.place.name} runs ({_outcome(job)})")
+
+
+def _has_ended(job: Mapping[str, Any]) -> bool:
+    """Completed, failed for good, or failing without a pod at this moment."""
+    status = mapping(job, "status")
+    conditions = status.get("conditions")
+    over = any(
+        mapping(each).get("type") in {"Complete", "Failed"} and mapping(each).get("status") == "True"
+        for each in (conditions if isinstance(conditions, list) else ())
+    )
+    return over or bool(integer(status.get("failed"))) or not integer(status.get("active"))
+
+
+def _outcome(job: Mapping[str, Any]) -> str:
+    status = mapping(job, "status")
+    counts = [f"{count} {word}" for word in ("succeeded", "failed") if (count := integer(status.get(word)))]
+    return ", ".join(counts) or "without a result"
+
+
+ACTION = Action(
+    name="rerun-helm-job",
+    risk=Risk.SAFE,
+    undo=UndoKind.COMPENSATING,
+    expected=timedelta(minutes=3),
+    preview=preview,
+    help="Deletes the ended job that installs the CNI's chart; the chart controller makes it anew.",
+    settled=settled,
+    settle_within=timedelta(minutes=10),
+)

@@ -1,0 +1,151 @@
+"""What must be true of an RKE2 or K3s cluster before its specification is changed?
+
+Each check here is a trap that Rancher springs on who writes without looking: a health check that deletes not ready machines
+while they are being mended, an operation that holds every plan back, a drain that can never end without the agent.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rancher_ext.client.changes import Place, Value
+from rancher_ext.client.kubernetes import CONTROL_PLANES, PROVISIONING_CLUSTERS
+from rancher_ext.errors import NotFound, RancherError
+from rancher_ext.fleet.cluster import Distribution, Management
+from rancher_ext.fleet.parse import mapping, text
+from rancher_ext.remediation.action import NotPossible
+from rancher_ext.remediation.change import Change, Target
+
+RKE_CONFIG = ("spec", "rkeConfig")
+DEFAULT_CLUSTER_CIDR = "10.42.0.0/16"
+# Phases in which an operation is over; in any other one no other plan reaches the machines.
+_OVER = frozenset({"", "Finished", "Failed", "Done"})
+_OPERATIONS = {
+    "etcdSnapshotCreatePhase": "an etcd snapshot is being taken",
+    "etcdSnapshotRestorePhase": "an etcd snapshot is being restored",
+    "rotateEncryptionKeysPhase": "encryption keys are being rotated",
+}
+
+
+def read_cluster(target: Target) -> dict[str, Any] | NotPossible:
+    """The provisioning cluster, or why its specification must not be changed now."""
+    snapshot = target.snapshot
+    if snapshot.management is not Management.PROVISIONED or snapshot.distribution not in {
+        Distribution.RKE2,
+        Distribution.K3S,
+    }:
+        return NotPossible("it is not an RKE2 or K3s cluster made by this Rancher")
+    if snapshot.deleting:
+        return NotPossible("it is being deleted")
+    if snapshot.paused:
+        return NotPossible("its reconciliation is paused, so no change would reach the machines")
+    item = target.local.get(PROVISIONING_CLUSTERS, snapshot.identity.name, snapshot.identity.namespace)
+    if not isinstance(mapping(item, "spec").get("rkeConfig"), Mapping):
+        return NotPossible("its specification has no rkeConfig")
+    return _deleting_pool(item) or _operation(target) or item
+
+
+def _deleting_pool(item: Mapping[str, Any]) -> NotPossible | None:
+    """Cluster API deletes machines that are not ready for so long, and a dead network makes them so (rancher-api 1.1)."""
+    pools = mapping(item, *RKE_CONFIG).get("machinePools")
+    for pool in pools if isinstance(pools, list) else ():
+        timeout = text(mapping(pool).get("unhealthyNodeTimeout"))
+        if re.search("[1-9]", timeout):
+            return NotPossible(
+                f"machine pool {mapping(pool).get('name')} has unhealthyNodeTimeout {timeout}: "
+                "machines would be deleted while they are mended; set it to 0s first"
+            )
+    return None
+
+
+def _operation(target: Target) -> NotPossible | None:
+    """While one of Rancher's own operations runs, plans wait for its end (rancher-api 4.2)."""
+    identity = target.snapshot.identity
+    try:
+        plane = target.local.get(CONTROL_PLANES, identity.name, identity.namespace)
+    except NotFound:
+        return None
+    status = mapping(plane, "status")
+    for field, what in _OPERATIONS.items():
+        if text(status.get(field)) not in _OVER:
+            return NotPossible(f"{what} (phase {status[field]}): changes wait until it is over")
+    return None
+
+
+def uid_of(item: Mapping[str, Any]) -> str:
+    return text(mapping(item, "metadata").get("uid"))
+
+
+def change_of(
+    target: Target, item: Mapping[str, Any], path: Sequence[str], after: Value, *, stays: bool = False
+) -> Change:
+    """One field of the provisioning cluster, from what it is to `after`."""
+    identity = target.snapshot.identity
+    place = Place(PROVISIONING_CLUSTERS, identity.namespace, identity.name, tuple(path))
+    return Change(place, uid_of(item), Value.of(item, place.path), after, stays=stays)
+
+
+def drain_changes(target: Target, item: Mapping[str, Any]) -> list[Change]:
+    """Drain switched off where it would keep restarts waiting for ever: without the agent nobody can evict pods.
+
+    A single machine is never drained before its restart; from two on it is (rancher-api 4.2).
+    """
+    if target.snapshot.connected is True or len(target.snapshot.machines) < 2:
+        return []
+    changes = []
+    for options in ("controlPlaneDrainOptions", "workerDrainOptions"):
+        path = (*RKE_CONFIG, "upgradeStrategy", options, "enabled")
+        if Value.of(item, path) == Value(present=True, value=True):
+            changes.append(change_of(target, item, path, Value(present=True, value=False)))
+    return changes
+
+
+def restart_effect(target: Target, *, drains: int) -> str:
+    """What people should know of a change that restarts the distribution's service."""
+    service = "K3s" if target.snapshot.distribution is Distribution.K3S else "RKE2"
+    count = len(target.snapshot.machines) or len(target.snapshot.nodes)
+    machines = "1 machine" if count == 1 else f"{count} machines"
+    off = "; drain is switched off first, since it cannot end without the agent" if drains else ""
+    return f"Rancher restarts {service} on {machines} one after another{off}. Pods keep running."
+
+
+def cluster_cidrs(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ranges of the pods: a string, a comma list or a list, one per address family."""
+    return _ranges(config.get("cluster-cidr")) or (DEFAULT_CLUSTER_CIDR,)
+
+
+def _ranges(value: object) -> tuple[str, ...]:
+    words = value if isinstance(value, list) else text(value).split(",")
+    return tuple(str(word).strip() for word in words if str(word).strip())
+
+
+def items_of(value: object) -> list[str]:
+    """A list argument such as `kubelet-arg`; a single one may be written as a plain string."""
+    if isinstance(value, str):
+        return [value]
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def flag_of(item: str) -> tuple[str, str]:
+    """`--max-pods=110` as (`max-pods`, `110`). A flag without a value means true."""
+    name, _, value = item.strip().lstrip("-").partition("=")
+    return name.strip(), value.strip()
+
+
+def known_arguments(target: Target) -> frozenset[str]:
+    """Which keys Rancher's release metadata lists for this version; empty when it cannot be asked.
+
+    A key that is not listed vanishes without a word on its way to the machine (rancher-api 1.1).
+    """
+    snapshot = target.snapshot
+    if snapshot.kubernetes is None:
+        return frozenset()
+    try:
+        answer = target.transport.get_json(f"/v1-{snapshot.distribution.value}-release/releases")
+    except RancherError:
+        return frozenset()
+    releases = answer.get("data")
+    for release in releases if isinstance(releases, list) else ():
+        if snapshot.kubernetes.text in {mapping(release).get("version"), mapping(release).get("id")}:
+            return frozenset({*mapping(release, "serverArgs"), *mapping(release, "agentArgs")})
+    return frozenset()
