@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Self
 
 from rancher_ext.bundle.evidence import CollectorReport
+from rancher_ext.bundle.origin import Origin
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -89,13 +90,14 @@ class Manifest:
             return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BundleFile:
-    """One file. `opener` gives a fresh binary stream each time."""
+    """One file. `opener` gives a fresh binary stream each time; `origin` is what is known of it beyond its path."""
 
     path: str
     size: int
     opener: Callable[[], BinaryIO] = field(repr=False, compare=False)
+    origin: Origin | None = None
 
     def open(self) -> BinaryIO:
         return self.opener()
@@ -113,11 +115,12 @@ class BundleFile:
 
 @dataclass(frozen=True)
 class Bundle(Mapping[str, BundleFile]):
-    """All evidence of one collection, in path order."""
+    """All evidence of one collection, in path order. `notes` are what a person should know of how it was opened."""
 
     files: Mapping[str, BundleFile]
     manifest: Manifest | None = None
     name: str = ""
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, path: str) -> BundleFile:
         return self.files[path]
@@ -142,7 +145,7 @@ class Bundle(Mapping[str, BundleFile]):
     def with_manifest(self, manifest: Manifest) -> "Bundle":
         """The same files under another manifest, which is also what `manifest.json` then says."""
         text = json.dumps(manifest.to_json(), indent=2) + "\n"
-        return Bundle({**self.files, MANIFEST: BundleFile.of(MANIFEST, text)}, manifest, self.name)
+        return Bundle({**self.files, MANIFEST: BundleFile.of(MANIFEST, text)}, manifest, self.name, self.notes)
 
     @classmethod
     def of(cls, files: Mapping[str, str | bytes], manifest: Manifest | None = None, *, name: str = "") -> Self:

@@ -1,41 +1,42 @@
 """What would a person read in this file?
 
-Logs arrive in the clothes of whoever carried them: colours, Windows line ends, UTF-16 from PowerShell, the time stamps of
-container runtimes, Docker's JSON lines, quotes escaped inside quotes. All of that is taken off here, in bounded memory and
-without touching line numbers: line 12 stays line 12.
+Logs arrive in the encodings and clothes of whoever carried them. Both are taken off here (see clothes.py), in bounded memory
+and without touching line numbers: line 12 stays line 12.
 """
 
 import codecs
 import io
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from rancher_ext.bundle.bundle import BundleFile
+from rancher_ext.bundle.clothes import Wardrobe
 
-CHUNK = 1 << 20
+# How much is looked at in one go: what fits into a core's cache is scanned fastest.
+CHUNK = 1 << 18
+# A line, or a message in parts, longer than this comes in pieces.
+LONGEST = 1 << 20
+# Of a line in pieces, how much of one piece is seen again with the next.
+OVERLAP = 1 << 16
+_WORD = 256
 # A line that is shown to people; more of it helps nobody.
 SHOWN_CHARACTERS = 600
-
-_COLOURS = re.compile(rb"\x1b(?:\[[0-9;?]{0,32}[ -/]?[@-~]|[@-Z\\^_]|\][^\x07\n]{0,256}\x07)")
-_RUNTIME_STAMP = re.compile(
-    rb"^(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d) stdout [FP] "
-    rb"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d) stderr [FP] "
-    rb"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z )",
-    re.MULTILINE,
-)
-_ESCAPED_QUOTE = re.compile(rb'\\{1,16}"')
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines, beginning with line number `first`. `raw` is as stored, `seen` as patterns see it; same line count."""
+    """Lines, beginning with line number `first`. `raw` is as stored, `seen` as patterns see it; same line count.
+
+    All lines are whole, but for those longer than LONGEST: `before` is the end of what stood on the first line in the chunk
+    before, and `continues` says that the last line goes on in the next chunk.
+    """
 
     first: int
     raw: bytes
     seen: bytes
+    before: bytes = b""
+    continues: bool = False
 
 
 def text_encoding(head: bytes) -> str | None:
@@ -56,10 +57,10 @@ def text_encoding(head: bytes) -> str | None:
     return None
 
 
-def chunks(file: BundleFile, size: int = CHUNK) -> Iterator[Chunk]:
-    """The file's text in pieces of about `size` bytes that end where a line ends.
+def chunks(file: BundleFile, size: int = CHUNK, longest: int = LONGEST) -> Iterator[Chunk]:
+    """The file's text in pieces of about `size` bytes that end where a line ends, and no message of a container is open.
 
-    A line longer than that comes in several pieces under one number. Nothing comes of a file that is not text.
+    A line longer than `longest` comes in several pieces under one number. Nothing comes of a file that is not text.
     """
     with file.open() as stream:
         head = stream.read(4096)
@@ -68,24 +69,38 @@ def chunks(file: BundleFile, size: int = CHUNK) -> Iterator[Chunk]:
             return
         source = _Replayed(head, stream)
         if encoding.startswith("utf-16"):
-            read = _transcoded(cast("BinaryIO", source), encoding)
+            read = _transcoded(cast("BinaryIO", source), encoding, size)
         else:
             if encoding == "utf-8-sig":
                 source.read(len(codecs.BOM_UTF8))
             read = iter(lambda: source.read(size), b"")
-        json_lines = head.startswith(b'{"log":"')
-        line, carry = 1, b""
-        for data in read:
-            block = carry + data
-            cut = block.rfind(b"\n") + 1
-            if cut == 0 and len(block) < size:
-                carry = block
-                continue
-            whole, carry = (block[:cut], block[cut:]) if cut else (block, b"")
-            yield _chunk(line, whole, json_lines=json_lines)
-            line += whole.count(b"\n")
-        if carry:
-            yield _chunk(line, carry, json_lines=json_lines)
+        yield from _cut(read, longest, Wardrobe(json_lines=head.startswith(b'{"log":"')))
+
+
+def _cut(read: Iterator[bytes], longest: int, clothes: Wardrobe) -> Iterator[Chunk]:
+    line, carry, before = 1, b"", b""
+    for data in read:
+        if len(carry) >= longest and b"\n" not in carry:
+            # Not within a word, nor within what stands for one character.
+            cut = carry.rfind(b" ", -_WORD) + 1 or len(carry)
+            piece, carry = carry[:cut], carry[cut:]
+            seen = clothes.undressed(piece)
+            yield Chunk(line, piece, seen, before, continues=True)
+            before = (before + seen)[-OVERLAP:]
+        block = carry + data if carry else data
+        end = block.rfind(b"\n") + 1
+        cut = clothes.whole_messages(block, end) if end else 0
+        if cut == 0 and len(block) >= longest:
+            cut = end
+        if cut == 0:
+            carry = block
+            continue
+        whole, carry = block[:cut], block[cut:]
+        yield Chunk(line, whole, clothes.undressed(whole), before)
+        line += whole.count(b"\n")
+        before = b""
+    if carry:
+        yield Chunk(line, carry, clothes.undressed(carry), before)
 
 
 def lines(file: BundleFile, limit: int = 2_000_000) -> Iterator[tuple[int, str]]:
@@ -116,39 +131,9 @@ def excerpt(text: str, around: int = 0) -> str:
     return ("… " if start else "") + piece + (" …" if start + SHOWN_CHARACTERS < len(text) else "")
 
 
-def _chunk(first: int, raw: bytes, *, json_lines: bool) -> Chunk:
-    seen = raw
-    if b"\r" in seen:
-        # Progress bars return to the start of the line: what follows is another line to a reader, but not to a line count.
-        seen = seen.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-    if json_lines:
-        seen = b"\n".join(_json_line(line) for line in seen.split(b"\n"))
-    if b"\x1b" in seen:
-        seen = _COLOURS.sub(b"", seen)
-    if b"Z " in seen or b" std" in seen:
-        seen = _RUNTIME_STAMP.sub(b"", seen)
-    if b'\\"' in seen:
-        seen = _ESCAPED_QUOTE.sub(b'"', seen)
-    return Chunk(first, raw, seen)
-
-
-def _json_line(line: bytes) -> bytes:
-    """The text inside a line of Docker's json-file driver, or the line itself."""
-    if not line.startswith(b'{"log":"'):
-        return line
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return line
-    text = entry.get("log") if isinstance(entry, dict) else None
-    if not isinstance(text, str):
-        return line
-    return text.rstrip("\n").replace("\n", " ").encode("utf-8", "replace")
-
-
-def _transcoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+def _transcoded(stream: BinaryIO, encoding: str, size: int) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    while data := stream.read(CHUNK):
+    while data := stream.read(size):
         yield decoder.decode(data).encode("utf-8", "replace")
     if rest := decoder.decode(b"", final=True):
         yield rest.encode("utf-8", "replace")

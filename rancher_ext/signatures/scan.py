@@ -29,10 +29,11 @@ class Line:
 
 @dataclass
 class Found:
-    """A pattern in one file: how many lines hit, and the first of them."""
+    """A pattern in one file: how many lines hit, the first of them, and the last where more hit than are kept."""
 
     count: int = 0
     lines: list[Line] = field(default_factory=list)
+    last: Line | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Scanner:
         counts = self._counts_at_first.copy()
         noted: list[int] = []
         note = noted.append
+        last: dict[int, int] = {}
 
         # Both are held in variables for as long as the scan runs: a temporary callable crashed the process (hyperscan 0.9).
         # This is the inner loop of text in which every line hits; nothing but counting happens here.
@@ -94,6 +96,8 @@ class Scanner:
             counts[index] = count = counts[index] + 1
             if count <= KEPT:
                 note(to * total + index)
+            else:
+                last[index] = to
 
         def on_doubtful(index: int, _from: int, to: int, _flags: int, _context: object) -> None:
             note(to * total + index)
@@ -110,6 +114,9 @@ class Scanner:
             else:
                 database.scan(data, match_event_handler=on_match, scratch=scratch)
                 file.note(chunk, data, sorted(noted))
+                if last:
+                    file.note_last(chunk, data, last)
+                    last.clear()
         return file.result(counts)
 
 
@@ -120,13 +127,18 @@ class _File:
         self._patterns = patterns
         self._sure = counts_at_first
         self._found: dict[int, Found] = {}
+        self._last: dict[int, _Stored] = {}
+        self._latest: tuple[Chunk, bytes, Mapping[int, int]] | None = None
         # Patterns that hit on the line that goes on in the next chunk.
         self._on_open_line: set[int] = set()
 
     def result(self, counts: Sequence[int]) -> dict[int, Found]:
+        self.settle({})
         for index, entry in self._found.items():
             if counts[index] >= 0:
                 entry.count = counts[index]
+            if index in self._last:
+                entry.last = self._last[index].told(self._patterns[index])
         return self._found
 
     def note(self, chunk: Chunk, data: bytes, noted: Sequence[int]) -> None:
@@ -149,6 +161,7 @@ class _File:
 
         Such a line counts once, and neither its pieces' beginning nor their end is its own.
         """
+        self.settle({})
         lines = _Lines(chunk, data)
         tried: set[tuple[int, int]] = set()
         on_open_line: set[int] = set()
@@ -177,12 +190,53 @@ class _File:
             self._keep(index, lines, start, end)
         self._on_open_line = on_open_line
 
+    def note_last(self, chunk: Chunk, data: bytes, ends: Mapping[int, int]) -> None:
+        """The last places in this chunk of patterns of which enough lines are kept.
+
+        In a log that repeats itself the next chunk has later ones. So they are looked up one chunk late, where they still count.
+        """
+        self.settle(ends)
+        self._latest = (chunk, data, dict(ends))
+
+    def settle(self, later: Mapping[int, int]) -> None:
+        """Look up the lines noted last, but for those of which there are later ones."""
+        if self._latest is None:
+            return
+        chunk, data, ends = self._latest
+        lines = _Lines(chunk, data)
+        for to, index in sorted((to, index) for index, to in ends.items() if index not in later):
+            self._last[index] = lines.stored(*lines.around(to))
+        self._latest = None
+
     def _keep(self, index: int, lines: "_Lines", start: int, end: int) -> None:
         entry = self._found.get(index)
         if entry is None:
             entry = self._found[index] = Found()
+        stored = lines.stored(start, end)
         if len(entry.lines) < KEPT:
-            entry.lines.append(lines.line(start, end, self._patterns[index]))
+            entry.lines.append(stored.told(self._patterns[index]))
+        else:
+            self._last[index] = stored
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A line as patterns see it and as it is stored."""
+
+    number: int
+    seen: bytes
+    raw: bytes
+
+    def told(self, pattern: str) -> Line:
+        offset = 0
+        if len(self.seen) > SHOWN_CHARACTERS:
+            match = compiled(pattern).search(self.seen)
+            offset = match.start() if match else 0
+        # Escaped quotes and a stamp stay as they are stored. Colours and JSON help no reader, and of a message in parts the
+        # stored line has only the first.
+        plain = self.raw.rstrip(b"\r").replace(b"\\", b"")
+        best = self.raw if plain.endswith(self.seen.replace(b"\\", b"")) else self.seen
+        return Line(self.number, excerpt(shown(best), offset))
 
 
 class _Lines:
@@ -197,23 +251,12 @@ class _Lines:
         """Where the line begins and ends in which a match ended, before or after the line's end."""
         return self._data.rfind(b"\n", 0, to - 1) + 1, self._data.find(b"\n", to - 1)
 
-    def line(self, start: int, end: int, pattern: str) -> Line:
+    def stored(self, start: int, end: int) -> _Stored:
         self._number += self._data.count(b"\n", self._counted, start)
         self._counted = start
-        return Line(self._chunk.first + self._number, self._text(start, end, pattern))
-
-    def _text(self, start: int, end: int, pattern: str) -> str:
-        seen, offset = self._data[start:end], 0
-        if end - start > SHOWN_CHARACTERS:
-            match = compiled(pattern).search(seen)
-            offset = match.start() if match else 0
-        chunk = self._chunk
-        if chunk.raw is not chunk.seen and not chunk.before:
-            # Cleaning kept the number of lines, not their length: look the stored line up by its number.
-            self._raw = self._raw or chunk.raw.split(b"\n")
-            raw = self._raw[self._number]
-            # Escaped quotes and a stamp stay as they are stored. Colours and JSON help no reader, and of a message in parts
-            # the stored line has only the first.
-            if raw.rstrip(b"\r").replace(b"\\", b"").endswith(seen.replace(b"\\", b"")):
-                seen = raw
-        return excerpt(shown(seen), offset)
+        chunk, seen = self._chunk, self._data[start:end]
+        if chunk.raw is chunk.seen or chunk.before:
+            return _Stored(chunk.first + self._number, seen, seen)
+        # Cleaning kept the number of lines, not their length: the stored line is found by its number.
+        self._raw = self._raw or chunk.raw.split(b"\n")
+        return _Stored(chunk.first + self._number, seen, self._raw[self._number])

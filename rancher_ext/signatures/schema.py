@@ -144,6 +144,10 @@ class Signature(Strict):
     def _one_line(cls, value: str) -> str:
         return " ".join(value.split())
 
+    def __hash__(self) -> int:
+        # The catalogue is a key of caches: hashing a few hundred nested models took longer than reading a small bundle.
+        return hash(self.id)
+
     @property
     def says(self) -> Verdict:
         """The verdict that this signature, when it is the best finding, gives the whole bundle."""

@@ -11,9 +11,7 @@ from datetime import timedelta
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.bundle.facts import Facts, Place
 from rancher_ext.bundle.origin import Origin
-from rancher_ext.bundle.text import chunks, excerpt, shown
 from rancher_ext.bundle.truth import Truth
-from rancher_ext.signatures.patterns import compiled
 from rancher_ext.signatures.places import Places
 from rancher_ext.signatures.predicate_schema import (
     AbsentPredicate,
@@ -71,7 +69,6 @@ class Seen:
     def __init__(
         self, bundle: Bundle, facts: Facts, origins: Mapping[str, Origin], hits: Hits, questions: Questions
     ) -> None:
-        self._bundle = bundle
         self._facts = facts
         self._origins = origins
         self._places = Places(facts, origins)
@@ -259,7 +256,7 @@ class Seen:
                 for pattern in predicate.log:
                     for path, found in self._hits.of(pattern).items():
                         if path in fits and fits[path] is not Truth.FALSE:
-                            yield from self._lines(path, pattern, found, on, certain=fits[path] is Truth.TRUE)
+                            yield from self._lines(path, found, on, certain=fits[path] is Truth.TRUE)
             case EventPredicate():
                 for fact in self._facts.events:
                     fitting = event_fits(fact, predicate.event)
@@ -271,29 +268,16 @@ class Seen:
                 for each in predicate.any:
                     yield from self.occurrences(each, on)
 
-    def _lines(self, path: str, pattern: str, found: Found, on: str, *, certain: bool) -> Iterator[Occurrence]:
+    def _lines(self, path: str, found: Found, on: str, *, certain: bool) -> Iterator[Occurrence]:
         key = self._places.of_log(path, on) if on != "cluster" else _WHOLE
         if key is None:
             return
         places = [Place(path, line.number, line.text) for line in found.lines]
-        if found.count > len(places) and (last := self._last_line(path, pattern)) is not None:
-            places.append(last)
+        if found.last is not None:
+            places.append(Place(path, found.last.number, found.last.text))
         for place in places:
             moment = moment_of(place.text)
             yield Occurrence(key, place, moment, moment, certain)
-
-    def _last_line(self, path: str, pattern: str) -> Place | None:
-        """The scan keeps the first lines; the last one is looked for again, and only where somebody asks."""
-        program, last = compiled(pattern), None
-        for chunk in chunks(self._bundle[path]):
-            seen = chunk.seen.split(b"\n")
-            for index in range(len(seen) - 1, -1, -1):
-                if program.search(seen[index]) is not None:
-                    raw = chunk.raw.split(b"\n")
-                    stored = raw[index] if index < len(raw) else seen[index]
-                    last = Place(path, chunk.first + index, excerpt(shown(stored)))
-                    break
-        return last
 
     def could_show(self, predicate: AnyPredicate, on: str, key: str) -> bool:
         """Is there evidence in which such a thing would stand, had it happened?"""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rancher_ext.bundle.bundle import BundleFile
 from rancher_ext.bundle.text import LONGEST, chunks
 from rancher_ext.signatures.patterns import compiled
-from rancher_ext.signatures.scan import KEPT, Found, Scanner, Text
+from rancher_ext.signatures.scan import KEPT, Found, Line, Scanner, Text
 
 
 def texts(*contents, size=1 << 20):
@@ -42,12 +42,13 @@ def test_a_match_never_joins_two_lines():
     assert set(found(scanner, "one two\n")) == set(scanner.patterns)
 
 
-def test_every_line_is_counted_once_and_the_first_ones_are_kept():
+def test_every_line_is_counted_once_and_the_first_ones_and_the_last_are_kept():
     hits = Scanner(["hit"]).scan(texts("hit hit hit\n" * 1000))
 
     entry = hits.of("hit")["0.log"]
     assert entry.count == 1000
     assert [line.number for line in entry.lines] == list(range(1, KEPT + 1))
+    assert entry.last == Line(1000, "hit hit hit")
 
 
 def test_the_stored_line_is_shown_not_the_cleaned_one():
@@ -114,10 +115,12 @@ def agrees(content, size, longest):
     for pattern in PATTERNS:
         entry, wanted = hits.of(pattern).get("x", Found()), expected(pattern, lines)
         assert (entry.count, [line.number for line in entry.lines]) == (len(wanted), wanted[:KEPT]), pattern
+        last = entry.last.number if entry.last else None
+        assert last == (wanted[-1] if len(wanted) > KEPT else None), pattern
 
 
 @given(
-    st.lists(st.text(alphabet="abcde \t", max_size=14), max_size=24), st.integers(4, 40), st.sampled_from([4, 10, 1000])
+    st.lists(st.text(alphabet="abcde \t", max_size=14), max_size=60), st.integers(4, 40), st.sampled_from([4, 10, 1000])
 )
 def test_the_scan_agrees_with_trying_every_pattern_on_every_line(lines, size, longest):
     """Borders of chunks, lines in pieces, line ends and the two engines must not show."""
