@@ -39,7 +39,10 @@ FIXES: Mapping[str, Fix] = {
     "load-modules": Fix(
         does="loads the kernel modules br_netfilter, overlay and vxlan, now and at every start",
         script="""\
-modprobe br_netfilter && modprobe overlay && modprobe vxlan
+modprobe br_netfilter
+modprobe overlay
+modprobe vxlan
+mkdir -p /etc/modules-load.d
 printf 'br_netfilter\\noverlay\\nvxlan\\n' > /etc/modules-load.d/90-drover.conf
 """,
         remains="the modules stay loaded, and /etc/modules-load.d/90-drover.conf stays",

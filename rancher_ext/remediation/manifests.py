@@ -6,6 +6,7 @@ be found again; theirs is never rewritten. A document that leaves the text takes
 therefore custom resource definitions, which would take everybody's data along, go in as a block of their own that stays.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -56,8 +57,9 @@ class Manifest:
 
     @classmethod
     def of(cls, name: str, documents: Sequence[Mapping[str, Any]]) -> "Manifest":
-        written = yaml.safe_dump_all(documents, sort_keys=True, default_flow_style=False, width=1000)
-        return cls(name, written, tuple(documents))
+        # A copy without shared parts: YAML would write those as references, which nobody wants to review.
+        plain = json.loads(json.dumps(documents))
+        return cls(name, yaml.safe_dump_all(plain, sort_keys=True, default_flow_style=False, width=1000), tuple(plain))
 
 
 @cache

@@ -60,7 +60,7 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         item,
         arguments,
         action=ACTION.name,
-        title="Change arguments of the distribution",
+        title=f"Change {_keys_of(arguments)} of the cluster's machines",
         nothing="its arguments",
     )
 
@@ -112,6 +112,13 @@ def settled(target: Target, step: PlannedStep) -> Settled:
         if Value.of(plane, path) != write.after:
             return Settled(holds=False, seen=f"{write.place.path[-1]} is not yet in the plan of the machines")
     return Settled(holds=True, seen="Rancher has taken the arguments over")
+
+
+def _keys_of(arguments: Mapping[str, Any]) -> str:
+    keys = {key for word in ("set", "add", "remove") for key in mapping(arguments, word)} | {
+        *arguments.get("unset", [])
+    }
+    return ", ".join(f"`{key}`" for key in sorted(keys))
 
 
 def _wrong(arguments: Mapping[str, Any]) -> NotPossible | None:

@@ -215,6 +215,22 @@ class TestScripts:
         subprocess.run(["sh", "-c", f"set -eu\nPATH={tmp_path}:$PATH\n{script}"], check=True)
         assert (tmp_path / "done").exists() is deleted
 
+    @pytest.mark.parametrize("missing", ["br_netfilter", "overlay", "vxlan", None])
+    def test_a_module_that_cannot_be_loaded_is_a_fix_that_failed(self, missing, tmp_path):
+        tool = tmp_path / "modprobe"
+        tool.write_text(f'#!/bin/sh\n[ "$1" != "{missing}" ]\n')
+        tool.chmod(0o755)
+        (document,) = daemon_set("load-modules", "image").documents
+        script = document["spec"]["template"]["spec"]["initContainers"][0]["command"][-1]
+        script = script.replace("/etc/modules-load.d", str(tmp_path / "modules-load.d"))
+        done = subprocess.run(["sh", "-c", f"PATH={tmp_path}:$PATH\n{script}"], check=False)
+        assert (done.returncode == 0) is (missing is None)
+        assert (tmp_path / "modules-load.d/90-drover.conf").exists() is (missing is None)
+
+    def test_what_people_review_has_no_references_inside(self):
+        for name in FIXES:
+            assert "&id" not in daemon_set(name, "image").text
+
     def test_no_script_loads_anything_from_elsewhere(self):
         for fix in FIXES.values():
             assert not any(word in fix.script for word in ("curl", "wget", "http", "rm -r", "eval", "systemctl"))
