@@ -1,86 +1,105 @@
-"""What is inside this folder, archive or file, and is it safe to read?
+"""What is inside this folder, archive, file or stream, and is it safe to read?
 
 Archives come from strangers: from a ticket, an issue, a chat. So nothing is extracted to the disk by name, names that lead
-out of the bundle, links and devices are refused, and an archive may not grow beyond limits while it is read.
+out of the bundle and devices are refused, links are never followed, and an archive may not grow beyond limits while it is read.
 """
 
 import gzip
-import io
 import json
 import os
 import stat
 import tarfile
 import tempfile
-import weakref
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
 
 from rancher_ext.bundle.bundle import MANIFEST, Bundle, BundleFile, Manifest
 from rancher_ext.bundle.origin import OriginKind, origin_of
 from rancher_ext.errors import BadInput
+from rancher_ext.evidence.limits import DEFAULT_LIMITS, ArchiveLimits, Meter, printable, safe_name
+from rancher_ext.evidence.readers.mixed import unmixed
+from rancher_ext.evidence.spool import Spool
+from rancher_ext.evidence.unpack import CURE_BROKEN, HEAD, Unpacker, named_like_archive, packing_of, refuse_foreign
 
+__all__ = ["DEFAULT_LIMITS", "ArchiveLimits", "open_bundle", "open_stream", "write_archive", "write_folder"]
 
-@dataclass(frozen=True)
-class ArchiveLimits:
-    """How much a bundle may hold. A support bundle of 1,000 nodes has some 20,000 files and 2 GB of text."""
-
-    entries: int = 50_000
-    total_bytes: int = 4 << 30
-    # Text of logs shrinks to a tenth, seldom to a hundredth. A bomb shrinks to a thousandth.
-    ratio: int = 400
-    # The ratio says nothing about small files: a log of one repeated line is no bomb.
-    ratio_from: int = 64 << 20
-    path_characters: int = 1024
-
-
-DEFAULT_LIMITS = ArchiveLimits()
 _COPY = 1 << 20
-_CURE_UNSAFE = "Make the archive anew from the plain files (tar -czf bundle.tar.gz -C FOLDER .), or unpack it by hand and give the folder."
+_TELLING = frozenset(
+    {
+        "podlogs", "containerlogs", "journald", "systemlogs", "systeminfo", "networking", "kubectl", "rke2", "k3s", "rke", "k8s", "kubeadm",
+        "cluster-resources", "host-collectors", "yamls", "logs", "nodes", "pods", "containers", "agent-logs", "namespaces", "kube-system",
+    }
+)  # fmt: skip
 _CURE_UNREADABLE = "Check the rights on it, or leave it out."
-_CURE_BROKEN = "Copy or download the archive again, or give the folder it was made of."
 
 
 def open_bundle(path: Path | str, limits: ArchiveLimits = DEFAULT_LIMITS) -> Bundle:
-    """A folder, `.tar`, `.tar.gz`, `.tgz`, `.zip`, `.gz`, or one single file. Raises BadInput for anything unsafe or broken."""
+    """A folder, one single file, or either packed: tar and zip, gzip, bzip2, xz, and Zstandard where Python has it.
+
+    Raises BadInput for anything unsafe or broken.
+    """
     path = Path(path)
+    name = printable(path.name)
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no such file or folder", cure="Check the path.") from None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}", cure="Check the rights on it.") from error
-    if stat.S_ISDIR(mode):
-        return _named(path.name, _folder(path, limits))
-    if not stat.S_ISREG(mode):
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"{path}: cannot be read: {why}", cure="Check the path and the rights on it.") from error
+    spool = Spool()
+    if stat.S_ISDIR(status.st_mode):
+        unpacker = Unpacker(spool, Meter(str(path), limits, stored=0), limits)
+        return _bundle(name, _folder(path, unpacker), unpacker)
+    if not stat.S_ISREG(status.st_mode):
         raise BadInput(f"{path}: is neither a file nor a folder", cure="Give a folder, an archive or a text file.")
+    unpacker = Unpacker(spool, Meter(str(path), limits, stored=status.st_size), limits)
     try:
-        return _named(path.name, _file(path, limits))
+        return _bundle(name, _file(path, status.st_size, unpacker), unpacker)
     except PermissionError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}", cure="Check the rights on it.") from error
 
 
-def _file(path: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
+def open_stream(source: BinaryIO, limits: ArchiveLimits = DEFAULT_LIMITS, name: str = "stdin") -> Bundle:
+    """What comes through a pipe: a log, or an archive of any kind. It is kept on the disk first, since its end tells what it is."""
+    spool = Spool()
+    taken = Unpacker(spool, Meter(name, limits, stored=0), limits).file(name, source)
+    unpacker = Unpacker(spool, Meter(name, limits, stored=taken.size), limits)
+    refuse_foreign(name, taken.read_bytes(HEAD))
+    if packing_of(taken.read_bytes(HEAD)) is None:
+        return _bundle(name, {name: taken}, unpacker)
+    with taken.open() as stream:
+        return _bundle(name, unpacker.unpack(name, name, stream), unpacker)
+
+
+def _file(path: Path, size: int, unpacker: Unpacker) -> dict[str, BundleFile]:
+    name = printable(path.name)
     with path.open("rb") as stream:
-        magic = stream.read(512)
-    if magic[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
-        return _zip(path, limits)
-    if magic[:2] == b"\x1f\x8b":
-        return _gzip(path, limits)
-    if magic[257:262] == b"ustar":
-        return _tar(path, limits)
-    if path.name.lower().endswith((".tar", ".tgz", ".tar.gz", ".zip", ".gz")):
-        raise BadInput(f"{path}: is named like an archive, but is none", cure=_CURE_BROKEN)
-    return {path.name: BundleFile(path.name, path.stat().st_size, _opener(path))}
+        head = stream.read(HEAD)
+        stream.seek(0)
+        refuse_foreign(str(path), head)
+        if packing_of(head) is not None:
+            return unpacker.unpack(str(path), name, stream)
+    if named_like_archive(name):
+        if name.lower().endswith(".tar") and head and not head.strip(b"\0"):
+            return {}
+        raise BadInput(f"{path}: is named like an archive, but is none", cure=CURE_BROKEN)
+    unpacker.meter.grow(name, size)
+    return {name: BundleFile(name, size, _opener(path))}
 
 
-def _named(name: str, files: dict[str, BundleFile]) -> Bundle:
-    files = _without_common_folder(files)
-    return Bundle(files, _manifest(files), name)
+def _bundle(name: str, files: dict[str, BundleFile], unpacker: Unpacker) -> Bundle:
+    files = unmixed(_without_common_folder(files), unpacker.spool)
+    notes = []
+    if unpacker.links:
+        notes.append(f"{unpacker.links} links in the archive were not followed; what they point at was not read.")
+    if unpacker.unfinished:
+        shown = ", ".join(unpacker.unfinished[:3]) + (" …" if len(unpacker.unfinished) > 3 else "")
+        notes.append(f"{len(unpacker.unfinished)} packed logs end too early and were read as far as they go: {shown}")
+    if unpacker.beside:
+        notes.append(f"Not opened, since it lies unpacked beside: {', '.join(unpacker.beside[:3])}")
+    return Bundle(files, _manifest(files), name, tuple(notes))
 
 
 def _manifest(files: dict[str, BundleFile]) -> Manifest | None:
@@ -100,32 +119,44 @@ def _without_common_folder(files: dict[str, BundleFile]) -> dict[str, BundleFile
         if len(heads) != 1 or any("/" not in path for path in files):
             return files
         head = next(iter(heads))
-        # `logs/…` alone is our own layout, not a wrapper.
-        if any(origin_of(path).kind is not OriginKind.UNKNOWN for path in files):
+        # `logs/…` alone is our own layout, not a wrapper, and `podlogs/…` alone still says what they are.
+        if head in _TELLING or any(origin_of(path).kind is not OriginKind.UNKNOWN for path in files):
             return files
         files = {
-            path.removeprefix(head + "/"): BundleFile(path.removeprefix(head + "/"), file.size, file.opener)
+            (below := path.removeprefix(head + "/")): BundleFile(below, file.size, file.opener, file.origin)
             for path, file in files.items()
         }
     return files
 
 
-def _folder(root: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
+def _folder(root: Path, unpacker: Unpacker) -> dict[str, BundleFile]:
     files: dict[str, BundleFile] = {}
-    meter = _Meter(str(root), limits, stored=0)
     for folder, folders, names in os.walk(root, onerror=_unreadable, followlinks=False):
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
-            relative = path.relative_to(root).as_posix()
+            relative = printable(path.relative_to(root).as_posix())
             status = path.lstat()
             # A folder of one's own may hold links (latest.log -> 2025.log); following them could leave the folder.
             if not stat.S_ISREG(status.st_mode):
                 continue
-            meter.entry(relative)
-            meter.grow(relative, status.st_size)
+            unpacker.meter.entry(relative)
+            unpacker.meter.packed(status.st_size)
+            if named_like_archive(name) and status.st_size:
+                if _unpacked_beside(name, folders):
+                    unpacker.beside.append(relative)
+                    continue
+                with _opener(path)() as stream:
+                    files |= unpacker.entry(str(root), relative, stream, deep=False)
+                continue
+            unpacker.meter.grow(relative, status.st_size)
             files[relative] = BundleFile(relative, status.st_size, _opener(path))
     return files
+
+
+def _unpacked_beside(name: str, folders: list[str]) -> bool:
+    """Somebody unpacked it right here: the same lines would count twice."""
+    return any(name.startswith(f"{folder}.") for folder in folders)
 
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:
@@ -143,188 +174,11 @@ def _unreadable(error: OSError) -> None:
     raise BadInput(f"{error.filename}: cannot be read: {error.strerror}", cure=_CURE_UNREADABLE) from error
 
 
-class _Meter:
-    """Counts what an archive turns into, and stops it in time."""
-
-    def __init__(self, name: str, limits: ArchiveLimits, stored: int) -> None:
-        self._name, self._limits, self._stored = name, limits, stored
-        self._entries = 0
-        self._bytes = 0
-
-    def entry(self, path: str) -> None:
-        self._entries += 1
-        if self._entries > self._limits.entries:
-            raise BadInput(
-                f"{self._name}: has more than {self._limits.entries} entries (at {path!r})",
-                cure="Give only the files of one cluster.",
-            )
-
-    def grow(self, path: str, size: int) -> None:
-        self._bytes += size
-        if self._bytes > self._limits.total_bytes:
-            raise BadInput(
-                f"{self._name}: holds more than {self._limits.total_bytes >> 20} MB (at {path!r})",
-                cure="Leave out logs of other nodes or cut them to the hours that matter.",
-            )
-        allowed = max(self._stored * self._limits.ratio, self._limits.ratio_from)
-        if self._stored and self._bytes > allowed:
-            raise BadInput(
-                f"{self._name}: unpacks to more than {self._limits.ratio} times its size (at {path!r})",
-                cure=_CURE_UNSAFE,
-            )
-
-
-def _safe_name(archive: str, name: str, limits: ArchiveLimits) -> str | None:
-    """The entry's path inside the bundle, None for the root itself; raises for a name that leads elsewhere."""
-    plain = name.replace("\\", "/")
-    pure = PurePosixPath(plain)
-    if pure.is_absolute() or (len(plain) > 1 and plain[1] == ":"):
-        raise BadInput(f"{archive}: entry {name!r} has an absolute name", cure=_CURE_UNSAFE)
-    if ".." in pure.parts:
-        raise BadInput(f"{archive}: entry {name!r} leads out of the archive", cure=_CURE_UNSAFE)
-    if "\0" in plain or len(plain) > limits.path_characters:
-        raise BadInput(f"{archive}: entry {name[:80]!r} has a name that no file can have", cure=_CURE_UNSAFE)
-    return pure.as_posix() if pure.parts else None
-
-
-class _Spool:
-    """Holds unpacked entries in one unlinked temporary file; the bundle's files read slices of it, from any thread."""
-
-    def __init__(self) -> None:
-        self._descriptor, name = tempfile.mkstemp(prefix="drover-bundle-")
-        os.unlink(name)  # noqa: PTH108
-        weakref.finalize(self, os.close, self._descriptor)
-        self._end = 0
-
-    def add(self, path: str, source: BinaryIO, meter: _Meter) -> BundleFile:
-        start = self._end
-        while data := source.read(_COPY):
-            meter.grow(path, len(data))
-            while data:
-                written = os.pwrite(self._descriptor, data, self._end)
-                self._end += written
-                data = data[written:]
-        size = self._end - start
-        return BundleFile(path, size, lambda: self.slice(start, size))
-
-    def slice(self, start: int, size: int) -> BinaryIO:
-        return io.BufferedReader(_Slice(self, start, size))
-
-    def read_at(self, position: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, position)
-
-
-class _Slice(io.RawIOBase):
-    def __init__(self, spool: _Spool, start: int, size: int) -> None:
-        self._spool, self._position, self._end = spool, start, start + size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(cast("bytearray", buffer))
-        data = self._spool.read_at(self._position, min(len(view), self._end - self._position))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-
-@contextmanager
-def _broken_becomes_bad_input(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, NotImplementedError) as error:
-        raise BadInput(f"{path}: the archive is truncated or damaged: {error}", cure=_CURE_BROKEN) from error
-    except RuntimeError as error:
-        # zipfile says "password required" with a RuntimeError.
-        raise BadInput(f"{path}: the archive cannot be opened: {error}", cure="Give it without a password.") from error
-
-
-class _BoundedInfo(tarfile.TarInfo):
-    """Long names and extended headers are read into memory whole; a header of a gigabyte compresses to nothing."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        header = not self.isreg() and not self.isdir() and self.type not in {tarfile.SYMTYPE, tarfile.LNKTYPE}
-        if header and self.size > 1 << 20:
-            raise tarfile.ReadError(f"the header of an entry claims {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
-
-
-def _tar(path: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
-    with _broken_becomes_bad_input(path), path.open("rb") as raw:
-        files = _tar_entries(path, raw, "r:", limits)
-        # A tar ends in empty blocks. tarfile is content without them, so that an archive cut between two entries looks whole.
-        raw.seek(-512, os.SEEK_END)
-        if raw.read(512).strip(b"\0"):
-            raise BadInput(f"{path}: the archive is truncated: its end is missing", cure=_CURE_BROKEN)
-        return files
-
-
-def _tar_entries(path: Path, raw: BinaryIO, mode: str, limits: ArchiveLimits) -> dict[str, BundleFile]:
-    files: dict[str, BundleFile] = {}
-    spool, meter = _Spool(), _Meter(str(path), limits, stored=path.stat().st_size)
-    with tarfile.open(fileobj=raw, mode=mode, tarinfo=_BoundedInfo) as archive:  # type: ignore[call-overload]
-        for member in archive:
-            meter.entry(member.name)
-            name = _safe_name(str(path), member.name, limits)
-            if member.isdir() or name is None:
-                continue
-            if member.issym() or member.islnk():
-                raise BadInput(f"{path}: entry {member.name!r} is a link to {member.linkname!r}", cure=_CURE_UNSAFE)
-            if not member.isfile():
-                raise BadInput(f"{path}: entry {member.name!r} is a device or a pipe", cure=_CURE_UNSAFE)
-            source = archive.extractfile(member)
-            assert source is not None
-            _add(files, spool, name, cast("BinaryIO", source), meter)
-    return files
-
-
-def _add(files: dict[str, BundleFile], spool: _Spool, name: str, source: BinaryIO, meter: _Meter) -> None:
-    """An entry, unpacked once more when it is a rotated log (`kubelet.log.1.gz`)."""
-    if name.endswith(".gz") and not name.endswith((".tar.gz",)):
-        with gzip.GzipFile(fileobj=source) as plain:
-            files[name.removesuffix(".gz")] = spool.add(name.removesuffix(".gz"), cast("BinaryIO", plain), meter)
-        return
-    files[name] = spool.add(name, source, meter)
-
-
-def _gzip(path: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
-    with _broken_becomes_bad_input(path):
-        with gzip.open(path) as stream:
-            head = stream.read(512)
-        if head[257:262] == b"ustar" or path.name.lower().endswith((".tar.gz", ".tgz")):
-            with gzip.open(path) as stream:
-                return _tar_entries(path, cast("BinaryIO", stream), "r|", limits)
-        name = path.name.removesuffix(".gz") or "log"
-        spool, meter = _Spool(), _Meter(str(path), limits, stored=path.stat().st_size)
-        with gzip.open(path) as stream:
-            return {name: spool.add(name, cast("BinaryIO", stream), meter)}
-
-
-def _zip(path: Path, limits: ArchiveLimits) -> dict[str, BundleFile]:
-    files: dict[str, BundleFile] = {}
-    spool, meter = _Spool(), _Meter(str(path), limits, stored=path.stat().st_size)
-    with _broken_becomes_bad_input(path), zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            meter.entry(entry.filename)
-            name = _safe_name(str(path), entry.filename, limits)
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if kind == stat.S_IFLNK:
-                raise BadInput(f"{path}: entry {entry.filename!r} is a link", cure=_CURE_UNSAFE)
-            if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                raise BadInput(f"{path}: entry {entry.filename!r} is a device or a pipe", cure=_CURE_UNSAFE)
-            if entry.is_dir() or name is None:
-                continue
-            with archive.open(entry) as source:
-                _add(files, spool, name, cast("BinaryIO", source), meter)
-    return files
-
-
 def write_folder(bundle: Bundle, path: Path | str) -> Path:
     """Write all files below a folder, which is created. Files are readable by the owner alone: evidence is not public."""
     root = Path(path)
     for name in bundle:
-        safe = _safe_name(str(root), name, DEFAULT_LIMITS)
+        safe = safe_name(str(root), name)
         assert safe is not None
         target = root / safe
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from rancher_ext.bundle.bundle import BundleFile
 from rancher_ext.bundle.facts import (
     ConditionFact,
@@ -21,72 +19,49 @@ from rancher_ext.bundle.facts import (
     Taint,
 )
 from rancher_ext.bundle.text import excerpt
+from rancher_ext.evidence.readers.documents import Item, items_of
 from rancher_ext.evidence.readers.reading import Reading
 
-# YAML costs a hundred times what JSON costs; what is pasted is small.
-_YAML_BYTES = 1 << 20
-_DEPTH = 60
+_PARTS = 300
+
+# troubleshoot.sh wrote items without their kind for years, in files named after it.
+_KIND_OF_FILE = (
+    (re.compile(r"cluster-resources/pods/[^/]+\.json$"), "Pod"),
+    (re.compile(r"cluster-resources/nodes\.json$"), "Node"),
+    (re.compile(r"cluster-resources/events/[^/]+\.json$"), "Event"),
+    (re.compile(r"cluster-resources/daemonsets/[^/]+\.json$"), "DaemonSet"),
+    (re.compile(r"cluster-resources/deployments/[^/]+\.json$"), "Deployment"),
+    (re.compile(r"cluster-resources/jobs/[^/]+\.json$"), "Job"),
+    (re.compile(r"cluster-resources/configmaps/[^/]+\.json$"), "ConfigMap"),
+    (re.compile(r"cluster-resources/custom-resource-definitions\.json$"), "CustomResourceDefinition"),
+)
 
 
 def read_objects(file: BundleFile, into: Reading, collected_at: datetime | None) -> None:
     """Objects of one file. What is not an API object is no fact, and no error either."""
-    raw = file.read_bytes()
-    for document in _documents(file.path, raw):
-        finder = _Finder(file.path, raw)
-        for item in _items(_plain(document), into):
-            _read_object(item, finder, into, collected_at)
+    kind = next((kind for form, kind in _KIND_OF_FILE if form.search(file.path)), None)
+    for item in items_of(file, kind):
+        if item.listed is not None:
+            into.listed.add(item.listed)
+        if item.text:
+            _read_object(item.value, _Finder(file.path, item), into, collected_at)
 
 
 class _Finder:
     """Where in the file is this value? Lines are what people look for."""
 
-    def __init__(self, path: str, raw: bytes) -> None:
+    def __init__(self, path: str, item: Item) -> None:
         self.path = path
-        self._raw = raw
+        self._text, self._first = item.text, item.first
 
     def place(self, text: str, *needles: str) -> Place:
         for needle in needles:
-            # Messages are quoted in JSON: look for their beginning, as it stands there.
-            quoted = json.dumps(needle)[1:-1][:80].encode() if needle else b""
-            position = self._raw.find(quoted) if quoted else -1
-            if position >= 0:
-                return Place(self.path, self._raw.count(b"\n", 0, position) + 1, excerpt(text))
-        return Place(self.path, 1, excerpt(text))
-
-
-def _documents(path: str, raw: bytes) -> Iterator[Any]:
-    if path.endswith((".yaml", ".yml")):
-        if len(raw) > _YAML_BYTES or raw.count(b"&") > 200:
-            return
-        try:
-            yield from yaml.load_all(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-            return
-        return
-    try:
-        yield json.loads(raw)
-    except (ValueError, RecursionError):
-        return
-
-
-def _items(document: Any, into: Reading, depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    if isinstance(document, list):
-        for item in document:
-            if depth < 3:
-                yield from _items(item, into, depth + 1)
-        return
-    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
-        return
-    items = document.get("items")
-    kind = document["kind"]
-    if not kind.endswith("List") or not isinstance(items, list):
-        yield document
-        return
-    into.listed.add(kind.removesuffix("List"))
-    for item in items:
-        if isinstance(item, dict):
-            # Items of a list do not repeat their kind.
-            yield {"kind": kind.removesuffix("List"), **item}
+            # Messages are quoted in JSON, and often in YAML: look for their beginning, as it stands there.
+            for form in (json.dumps(needle)[1:-1][:80], json.dumps(needle, ensure_ascii=False)[1:-1][:80], needle[:60]):
+                position = self._text.find(form) if form else -1
+                if position >= 0:
+                    return Place(self.path, self._first + self._text.count("\n", 0, position), excerpt(text))
+        return Place(self.path, self._first, excerpt(text))
 
 
 def _read_object(item: Mapping[str, Any], finder: _Finder, into: Reading, collected_at: datetime | None) -> None:
@@ -94,7 +69,15 @@ def _read_object(item: Mapping[str, Any], finder: _Finder, into: Reading, collec
     metadata = _map(item.get("metadata"))
     name = _text(metadata.get("name")) or ""
     namespace = _text(metadata.get("namespace"))
+    if kind == "Event" and "audit" in str(item.get("apiVersion")):
+        # The API server's audit log has events of its own kind, which are none of these.
+        return
     into.listed.add(kind)
+    if kind == "Event":
+        event = _event(item, finder, collected_at)
+        into.events.append(event)
+        into.messages.append((event.message, event.at))
+        return
     at = finder.place(f"{kind} {namespace + '/' if namespace else ''}{name}", name)
     into.objects.append(ObjectFact(kind, name, namespace, item, at))
     match kind:
@@ -113,10 +96,6 @@ def _read_object(item: Mapping[str, Any], finder: _Finder, into: Reading, collec
                 ]
         case "DaemonSet":
             into.daemonsets.append(_daemonset(item, metadata, finder))
-        case "Event":
-            event = _event(item, finder, collected_at)
-            into.events.append(event)
-            into.messages.append((event.message, event.at))
         case _:
             conditions = tuple(_conditions(item, _owner(kind, item), name, finder))
             into.conditions += conditions
@@ -326,7 +305,8 @@ def _map(value: Any) -> Mapping[str, Any]:
 
 
 def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()
+    """At most a few hundred: real objects have dozens of conditions, and each is looked for in the text."""
+    return value[:_PARTS] if isinstance(value, list) else ()
 
 
 def _text(value: Any) -> str | None:
@@ -335,16 +315,3 @@ def _text(value: Any) -> str | None:
 
 def _int(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """The object as expressions may see it: no integers beyond 64 bits, no bottomless nesting, no dates of YAML."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v, depth + 1) for k, v in value.items()} if depth < _DEPTH else {}
-    if isinstance(value, list):
-        return [_plain(v, depth + 1) for v in value] if depth < _DEPTH else []
-    if isinstance(value, bool) or value is None or isinstance(value, (str, float)):
-        return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else float(value)
-    return str(value)

@@ -5,6 +5,7 @@ the header above them; a row of no known shape is no fact.
 """
 
 import re
+from dataclasses import replace
 
 from rancher_ext.bundle.bundle import BundleFile
 from rancher_ext.bundle.facts import ConditionFact, DaemonSetFacts, EventFact, NodeFacts, Place, PodFacts
@@ -125,20 +126,117 @@ def read_nodes(file: BundleFile, into: Reading) -> None:
 
 
 def read_events(file: BundleFile, into: Reading, *, bare: bool) -> None:
-    """Rows of `kubectl get events` and of the Events part of a description.
+    """Rows of `kubectl get events`, wide or not, and of the Events part of a description.
 
     With `bare`, a line of no known shape is an event's message, as in a file that holds nothing but events.
     """
+    columns: dict[str, tuple[int, int | None]] = {}
+    described = _Described()
     for number, line in lines(file):
+        described.note(line)
         text = line.strip()
-        if not text or text.startswith(("LAST SEEN", "NAMESPACE", "Type ", "----", "Events:")):
+        if text.startswith(("LAST SEEN", "NAMESPACE")):
+            columns = _wide_columns(line)
+            continue
+        if not text or text.startswith(("Type ", "----", "Events:", "No resources found")):
             continue
         at = Place(file.path, number, excerpt(line))
-        event = _event(text, at)
+        event = (_wide_event(line, columns, at) if columns else None) or _event(text, at)
         if event is not None:
-            into.events.append(event)
+            into.events.append(described.named(event))
         elif bare:
             into.events.append(EventFact(message=text, at=at))
+
+
+class _Described:
+    """Whose description is being read: its events do not repeat the name."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        self._namespace: str | None = None
+        self._kind: str | None = None
+        self._events = False
+
+    def note(self, line: str) -> None:
+        if not line[:1].isupper():
+            return
+        key, colon, value = line.partition(":")
+        if not colon:
+            return
+        if key == "Name":
+            self._name, self._namespace, self._kind = value.strip() or None, None, None
+        elif key == "Namespace":
+            self._namespace = value.strip() or None
+        elif self._kind is None:
+            self._kind = _TELLING_FIELDS.get(key)
+        self._events = key == "Events"
+
+    def named(self, event: EventFact) -> EventFact:
+        if event.kind is not None or event.name is not None or not self._events or self._name is None:
+            return event
+        return replace(event, kind=self._kind, name=self._name, namespace=event.namespace or self._namespace)
+
+
+_TELLING_FIELDS = {
+    "Taints": "Node",
+    "Unschedulable": "Node",
+    "PodCIDR": "Node",
+    "System Info": "Node",
+    "Containers": "Pod",
+    "Init Containers": "Pod",
+    "QoS Class": "Pod",
+    "Desired Number of Nodes Scheduled": "DaemonSet",
+    "StrategyType": "Deployment",
+    "Completions": "Job",
+}
+_WIDE = (
+    "NAMESPACE",
+    "LAST SEEN",
+    "TYPE",
+    "REASON",
+    "OBJECT",
+    "SUBOBJECT",
+    "SOURCE",
+    "MESSAGE",
+    "FIRST SEEN",
+    "COUNT",
+    "NAME",
+)
+_COLUMN = re.compile(r"(?:^|(?<=\s))(?:" + "|".join(_WIDE) + r")(?=\s|$)")
+
+
+def _wide_columns(header: str) -> dict[str, tuple[int, int | None]]:
+    """Where the columns of `-o wide` begin and end; nothing for other headers, whose rows tell their columns themselves."""
+    found = [(match[0], match.start()) for match in _COLUMN.finditer(header.rstrip())]
+    if not {"LAST SEEN", "OBJECT", "SUBOBJECT", "MESSAGE"} <= {name for name, _ in found}:
+        return {}
+    ends = [start for _, start in found[1:]]
+    return {name: (start, end) for (name, start), end in zip(found, [*ends, None], strict=True)}
+
+
+def _wide_event(line: str, columns: dict[str, tuple[int, int | None]], at: Place) -> EventFact | None:
+    cells = {}
+    for name, (start, end) in columns.items():
+        # A row that does not keep to the columns (it was pasted, or wrapped) is read by its shape.
+        if start and line[start - 1 : start].strip():
+            return None
+        cells[name] = line[start:end].strip()
+    seen, named = _SEEN.match(cells["LAST SEEN"]), _OBJECT.match(cells["OBJECT"])
+    if seen is None or named is None or cells.get("TYPE") not in _EVENT_TYPES:
+        return None
+    count = cells.get("COUNT", "")
+    first = cells.get("FIRST SEEN")
+    return EventFact(
+        type=cells["TYPE"],
+        reason=cells.get("REASON") or None,
+        kind=_KINDS.get(named["kind"].lower().split(".")[0], named["kind"]),
+        name=named["name"],
+        namespace=cells.get("NAMESPACE") or None,
+        message=cells["MESSAGE"],
+        count=int(count) if count.isdigit() and len(count) < 8 else 1,
+        age=age_seconds(first) or age_seconds(seen["age"]),
+        at=at,
+    )
 
 
 def _event(text: str, at: Place) -> EventFact | None:

@@ -158,6 +158,17 @@ class TestCniLogs:
         assert bundle.collectors[0].status is CollectorStatus.OK
         assert "left out 5, of them 0 not well" in bundle.collectors[0].reason
 
+    def test_pods_that_never_ran_have_no_log_to_lose_and_take_nobody_s_place(self, fake_api, gathered, a_snapshot):
+        waiting = [pending(f"rke2-canal-{number}") for number in range(3)]
+        fake_api.list(ID, PODS, waiting)
+        bundle = gathered(a_snapshot(), cni_logs.COLLECTOR, caps=Caps(pods_per_workload=1))
+        assert (bundle.collectors[0].status, bundle.collectors[0].reason) == (CollectorStatus.OK, None)
+
+        fake_api.list(ID, PODS, [*waiting, a_pod("rke2-canal-unready", ready=False)])
+        log_of(fake_api, "rke2-canal-unready", "text\n")
+        bundle = gathered(a_snapshot(), cni_logs.COLLECTOR, caps=Caps(pods_per_workload=1))
+        assert bundle.collectors[0].files == ("logs/kube-system/rke2-canal-unready/kube-flannel.log",)
+
     def test_a_log_that_cannot_be_read_does_not_cost_the_others(self, fake_api, gathered, a_snapshot):
         fake_api.list(ID, PODS, [a_pod("rke2-canal-a", ready=False), a_pod("rke2-canal-b")])
         refused = {"kind": "Status", "code": 400, "reason": "BadRequest", "message": "container is waiting to start"}

@@ -39,7 +39,7 @@ def test_node_logs_of_other_tools(path, unit):
 
 
 @pytest.mark.parametrize(
-    "path", ["paste.log", "messages", "notes/canal.txt", "app/logs/shop/w1.log", "journald/nginx", "x.json"]
+    "path", ["paste.log", "messages", "notes/canal.txt", "app/logs/shop/w1.log", "notes/nginx", "x.json"]
 )
 def test_a_path_that_tells_nothing(path):
     assert foreign_origin(path) is None

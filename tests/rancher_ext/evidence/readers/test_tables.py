@@ -179,3 +179,56 @@ def test_columns_of_any_width_are_read_in_linear_time():
                 {"pods.txt": line, "events.txt": line, "nodes.txt": line, "conditions.txt": line, "paste.txt": line}
             )
         )
+
+
+WIDE = """\
+NAMESPACE     LAST SEEN   TYPE      REASON           OBJECT                 SUBOBJECT                       SOURCE                  MESSAGE                                FIRST SEEN   COUNT   NAME
+kube-system   3m9s        Warning   BackOff          pod/canal-7m2dx        spec.containers{kube-flannel}   kubelet, w1.plant       Back-off restarting failed container   19m          71      canal-7m2dx.17f
+default       18m         Normal    NodeNotReady     node/w1.plant                                          kubelet, w1.plant       Node w1.plant status is now: NotReady  18m          1       w1.17e
+"""
+
+
+def test_wide_events_are_read_by_their_columns():
+    """In the wide form the count stands in a column of its own, and some columns are empty."""
+    into = Reading()
+    read_events(BundleFile.of("events", WIDE), into, bare=True)
+
+    assert [(e.namespace, e.reason, e.kind, e.name, e.message, e.count, e.age) for e in into.events] == [
+        ("kube-system", "BackOff", "Pod", "canal-7m2dx", "Back-off restarting failed container", 71, 1140),
+        ("default", "NodeNotReady", "Node", "w1.plant", "Node w1.plant status is now: NotReady", 1, 1080),
+    ]
+
+
+def test_wide_events_that_lost_their_columns_are_read_by_their_shape():
+    into = Reading()
+    squeezed = "\n".join(" ".join(line.split("   ")) if n else line for n, line in enumerate(WIDE.split("\n")))
+    read_events(BundleFile.of("events", squeezed), into, bare=True)
+
+    assert [e.at.line for e in into.events] == [2, 3]
+
+
+def test_events_of_a_description_belong_to_what_is_described():
+    text = """\
+Name:             canal-7m2dx
+Namespace:        kube-system
+Node:             w1/10.0.0.1
+Containers:
+  kube-flannel:
+    Image:  flannel
+Events:
+  Type     Reason   Age                From     Message
+  ----     ------   ----               ----     -------
+  Warning  BackOff  2m (x5 over 10m)   kubelet  Back-off restarting failed container
+Name:               w1
+Taints:             node.kubernetes.io/not-ready:NoSchedule
+Events:
+  Type     Reason        Age   From     Message
+  Normal   NodeNotReady  2m    kubelet  Node w1 status is now: NodeNotReady
+"""
+    into = Reading()
+    read_events(BundleFile.of("describe.txt", text), into, bare=False)
+
+    assert [(e.kind, e.namespace, e.name, e.reason, e.count) for e in into.events] == [
+        ("Pod", "kube-system", "canal-7m2dx", "BackOff", 5),
+        ("Node", None, "w1", "NodeNotReady", 1),
+    ]
