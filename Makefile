@@ -54,18 +54,26 @@ bench: $(STAMP)   ## speed and memory: the scan of logs (BENCH=--large for 1 GB)
 	$(BIN)/python -m tests.bench.scan $(BENCH)
 	$(BIN)/python -m tests.bench.sweep
 
-fuzz: $(STAMP)    ## every parser of foreign bytes for FUZZ_SECONDS each (600): crashes, hangs, memory, linear time
+FUZZER := $(VENV)/.fuzzer
+
+$(FUZZER): requirements-fuzz.lock $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+	  -r requirements-fuzz.lock || echo "atheris does not install here: hypothesis alone looks for failures"
+	@touch $(FUZZER)
+
+fuzz: $(FUZZER)   ## every parser of foreign bytes for FUZZ_SECONDS each (600): crashes, hangs, memory, linear time
 	$(BIN)/python -m tests.fuzz.run
 
 docs: $(STAMP)    ## renew what in the documentation follows from the code
 	$(BIN)/python docs/generate.py
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --no-header --quiet pyproject.toml
+	--no-emit-find-links --no-header --quiet
 
-lock: $(STAMP)    ## renew both lock files, with hashes and without index addresses
-	$(LOCK) --upgrade --group dev -o requirements.lock
-	$(LOCK) --constraints requirements.lock -o requirements-runtime.lock
+lock: $(STAMP)    ## renew the lock files, with hashes and without index addresses
+	$(LOCK) pyproject.toml --upgrade --group dev -o requirements.lock
+	$(LOCK) pyproject.toml --constraints requirements.lock -o requirements-runtime.lock
+	$(LOCK) --upgrade --group fuzz -o requirements-fuzz.lock
 
 clean:            ## remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
