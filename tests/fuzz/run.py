@@ -9,6 +9,7 @@ the memory that one input takes, and whether twice the input is more than twice 
 
 import faulthandler
 import hashlib
+import io
 import itertools
 import os
 import random
@@ -19,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -195,7 +196,8 @@ def _round(watched: Watched, inputs: object, number: int, ends: float) -> None:
 def by_atheris(name: str, seconds: float) -> None:
     import atheris
 
-    with atheris.instrument_imports(include=["rancher_ext", "bot"]):
+    # It names every module that it instruments; failures are told elsewhere.
+    with redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["rancher_ext", "bot"]):
         watched = Watched(name)
     corpus = FOLDER / "corpus" / name
     corpus.mkdir(parents=True, exist_ok=True)
