@@ -1,10 +1,13 @@
 """What do the end-to-end tests run against? Real servers, started once a session, or the simulator under the same names.
 
 `DROVER_E2E=1` (`make e2e`) runs them and fails where they cannot run; without it whatever needs the servers is skipped, so that
-`make test` needs neither Go nor minutes. Tests that share servers share an xdist group: `-n 2 --dist loadgroup` starts each once.
+`make test` needs neither Go nor minutes. Of several workers (`-n 2 --dist loadfile`) one gets all files that share servers, so
+that each is started once; groups of xdist would say so at the tests, but pytest 9.2 ignores them without a word. In the end it
+says what processors had to do: seconds depend on who else is at work, and this does not.
 """
 
 import os
+import resource
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +53,69 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(300))
 
 
+# Files that share servers that live as long as the session.
+SHARED = {
+    **dict.fromkeys(("test_scenarios.py", "test_diagnose.py", "test_service.py"), "world"),
+    **dict.fromkeys(
+        ("test_contract.py", "test_contract_writes.py", "test_contract_repairs.py", "test_repairs_inside.py"),
+        "contract",
+    ),
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """By file, as `--dist loadfile`, but for those that belong together. Other ways of distribution stay as they are."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByServers(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid)
+
+    return ByServers(config, log)
+
+
+def scope_of(nodeid: str) -> str:
+    """Tests of one scope run on one worker."""
+    file = nodeid.partition("::")[0]
+    return SHARED.get(Path(file).name, file) if "tests/e2e/" in file else file
+
+
+# Of processors, by who used them: the processes of pytest (with Drover in them) and those of their servers.
+_spent = {"tests": 0.0, "servers": 0.0}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """All servers have ended and were waited for by now."""
+    mine, theirs = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    spent = {"tests": mine.ru_utime + mine.ru_stime, "servers": theirs.ru_utime + theirs.ru_stime}
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["spent"] = spent
+    elif not session.config.getoption("numprocesses", None):
+        _count(spent)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _count(getattr(node, "workeroutput", {}).get("spent", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if os.environ.get("DROVER_E2E") == "1":
+        terminalreporter.write_line(
+            f"processor time: {_spent['tests']:.0f} s in the tests, {_spent['servers']:.0f} s in servers and commands"
+        )
+
+
+def _count(spent: dict[str, float]) -> None:
+    for who, seconds in spent.items():
+        _spent[who] += seconds
+
+
 @pytest.fixture(scope="session")
 def servers_built() -> None:
     """Whoever asks for real servers gets them or a failure, never a skipped test."""
@@ -60,14 +126,15 @@ def servers_built() -> None:
 @pytest.fixture(scope="session")
 def api_server(servers_built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real API server with Rancher's kinds and nothing in it."""
-    with running_cluster(tmp_path_factory.mktemp("cluster"), users=[User("user-reader")]) as server:
+    folder = tmp_path_factory.mktemp("cluster")
+    with running_cluster(folder, users=[User("user-reader")], tells_progress=True) as server:
         install_kinds(server, LOCAL_RESOURCES)
         yield server
 
 
 @pytest.fixture(scope="session")
 def world(servers_built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Every scenario of the simulator on real servers. Tests that use it belong to the xdist group `world`."""
+    """Every scenario of the simulator on real servers."""
     with real_world(tmp_path_factory.mktemp("world"), SCENARIOS) as running:
         yield running
 
@@ -100,7 +167,13 @@ class Side:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
         with session:
             return session.request(
-                method, f"{self.url}{LOCAL}{path}", json=body, params=params, headers=headers, timeout=30, stream=stream
+                method,
+                f"{self.url}{LOCAL}{path}",
+                json=body,
+                params=params,
+                headers=headers,
+                timeout=120,
+                stream=stream,
             )
 
     def json(self, method: str, path: str, body: object | None = None, **options: Any) -> dict[str, Any]:

@@ -48,6 +48,16 @@ def events(side: Side, path: str, **params: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def events_until(side: Side, path: str, last: str, **params: str) -> list[dict[str, Any]]:
+    """What a watch tells before the event of the object of this name: the test makes it last."""
+    seen = []
+    for event in events(side, path, timeoutSeconds="60", **params):
+        if event["object"]["metadata"]["name"] == last:
+            return seen
+        seen.append(event)
+    raise AssertionError(f"the watch of {path} ended without {last}: {seen}")
+
+
 def pod(name: str, **spec: Any) -> dict[str, Any]:
     containers = [{"name": "main", "image": "registry.example/main"}]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": containers, **spec}}
@@ -71,7 +81,7 @@ def accepting(side: Side, path: str, kind: str) -> requests.Response:
     headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Accept": kind}
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{side.url}{LOCAL}{path}", headers=headers, timeout=30)
+        return session.get(f"{side.url}{LOCAL}{path}", headers=headers, timeout=120)
 
 
 def names(listing: dict[str, Any]) -> list[str]:

@@ -137,7 +137,7 @@ def logs_of(simulator: str, cluster: str, store: Store) -> SimulatedLogs:
             place = f"namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
             params = {"container": container, "timestamps": "true", "previous": previous}
             url = f"{simulator}/k8s/clusters/{cluster}/api/v1/{place}/log"
-            return session.get(url, params=params, timeout=30)
+            return session.get(url, params=params, timeout=120)
 
         answers = pool.map(lambda each: (ask(*each, ""), ask(*each, "true")), wanted)
         for (pod, container), (now, before) in zip(wanted, answers, strict=True):

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 STATE = "drover.test/state"
 MANAGED = "drover.test/kwok"
-SHOWN_WITHIN = 60.0
+SHOWN_WITHIN = 180.0
 
 
 class NodeState(StrEnum):

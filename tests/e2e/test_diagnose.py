@@ -7,6 +7,8 @@ the set of files are compared, at one instant of Drover's clock.
 
 import json
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from tests.e2e.world import SCENARIOS, World, drover
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("world")]
+pytestmark = pytest.mark.timeout(900)
 
 EXIT = {"healthy": 0, "cni-failure": 10, "other-failure": 14, "unknown": 15}
 # Masks are keyed anew for each bundle.
@@ -61,14 +63,21 @@ class Diagnosis:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
 
 
+@pytest.fixture(scope="module")
+def whole(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Diagnosis]:
+    """The diagnosis of a scenario on the real servers, made when it is first asked for: nothing changes there meanwhile."""
+    folder = tmp_path_factory.mktemp("whole")
+    return cache(lambda scenario: Diagnosis(world, world.proxy.url, world.ids[scenario], folder / scenario))
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_diagnosis_of_each_scenario_is_right_and_that_of_the_simulator(
-    world: World, scenario: str, tmp_path: Path
+    world: World, whole: Callable[[str], Diagnosis], scenario: str, tmp_path: Path
 ) -> None:
     identifier = world.ids[scenario]
     truth = world.fleet.clusters[identifier].truth
 
-    real = Diagnosis(world, world.proxy.url, identifier, tmp_path / "real")
+    real = whole(scenario)
     simulated = Diagnosis(world, world.simulator, identifier, tmp_path / "simulated")
 
     if truth.verdict == "stuck":
@@ -85,26 +94,27 @@ def test_the_diagnosis_of_each_scenario_is_right_and_that_of_the_simulator(
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_without_logs_a_diagnosis_knows_less_and_nothing_false(world: World, scenario: str, tmp_path: Path) -> None:
+def test_without_logs_a_diagnosis_knows_less_and_nothing_false(
+    world: World, whole: Callable[[str], Diagnosis], scenario: str, tmp_path: Path
+) -> None:
     """Kubelets do not answer: the manifest says so, everything else is there, and a sick cluster is not called healthy."""
-    identifier = world.ids[scenario]
-    whole = Diagnosis(world, world.proxy.url, identifier, tmp_path / "whole")
+    known = whole(scenario)
 
     with world.tunnel.cut():
-        found = Diagnosis(world, world.proxy.url, identifier, tmp_path / "cut")
+        found = Diagnosis(world, world.proxy.url, world.ids[scenario], tmp_path / "cut")
 
-    assert found.verdict == whole.verdict
-    signatures = {signature for signature, _, _ in whole.findings}
+    assert found.verdict == known.verdict
+    signatures = {signature for signature, _, _ in known.findings}
     assert {signature for signature, _, _ in found.findings} <= signatures
     for name, status in found.collectors.items():
-        if status == whole.collectors[name]:
+        if status == known.collectors[name]:
             continue
         assert name in LOG_COLLECTORS
         assert status in {"failed", "partial"}
         assert re.search(r"\d+ of \d+ logs could not be read", found.reason(name))
-    lost = set(whole.paths()) - set(found.paths())
+    lost = set(known.paths()) - set(found.paths())
     assert all(path.startswith("logs/") for path in lost), lost
-    if any(path.startswith("logs/kube-system/") for path in whole.paths()):
+    if any(path.startswith("logs/kube-system/") for path in known.paths()):
         assert lost, "the kubelets were asked all the same"
 
 

@@ -83,9 +83,8 @@ def test_logs_come_through_the_api_server_from_the_kubelet(kubelets: KwokNodes, 
     assert before == "2026-03-03T12:00:00.000000000Z the run before\n"
 
 
-@pytest.mark.parametrize("count", [100, 1000])
-def test_many_nodes_are_listed_page_by_page(kubelets: KwokNodes, api: KubernetesApi, count: int) -> None:
-    prefix = f"many-{count}-"
+def test_many_nodes_are_listed_page_by_page(kubelets: KwokNodes, api: KubernetesApi) -> None:
+    count, prefix = 400, "many-"
     for number in range(count):
         kubelets.add_node(f"{prefix}{number:04d}", NodeState.READY if number % 10 else NodeState.NETWORK_NOT_READY)
     deadline = time.monotonic() + 120

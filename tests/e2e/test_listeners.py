@@ -31,10 +31,10 @@ from tests.e2e.proxy import Rancher, RunningProxy
 from tests.e2e.rights import Where, grant
 from tests.e2e.world import DROVER, DROVER_TOKEN
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("listeners")]
+pytestmark = pytest.mark.timeout(600)
 
 LIMITS = Limits()
-WITHIN = 40.0
+WITHIN = 120.0
 MINUTE = 60.0
 WATCHED = {"clusters", "rkecontrolplanes", "machines", "nodes"}
 CONTROL_PLANES = "/apis/rke.cattle.io/v1/namespaces/fleet-default/rkecontrolplanes"
@@ -153,7 +153,7 @@ def listening(there: Setting, *, timeout: int) -> Iterator[Ears]:
     def hinted(hint: ClusterHint) -> None:
         hints.put(hint.key.id)
 
-    watch = FleetWatch(there.transport(), hinted, stop=stop, idle=20.0, timeout=timeout)
+    watch = FleetWatch(there.transport(), hinted, stop=stop, idle=WITHIN, timeout=timeout)
     begun = len(there.proxy.seen)
     watch.start()
     try:

@@ -17,8 +17,6 @@ from tests.builders import a_cluster
 from tests.e2e.conftest import Side
 from tests.e2e.contract import node
 
-pytestmark = pytest.mark.xdist_group("contract")
-
 
 class Inside(Target):
     """A target whose cluster is the one under test, and whose specification is as given."""
@@ -72,9 +70,6 @@ def test_shipped_manifests_are_taken_once_and_read_back_as_ours(side: Side, name
 def test_a_host_fix_is_taken_and_recognised_behind_the_servers_defaults(side: Side, name: str) -> None:
     target = inside(side)
     (document,) = daemon_set(name, "image").documents
-    if side.real:
-        # The server under test runs without --allow-privileged, which those of RKE1, RKE2 and K3s have.
-        document = json.loads(json.dumps(document).replace('"privileged": true', '"privileged": false'))
     change = creation(document)
 
     assert apply(target, change).wrote

@@ -15,27 +15,35 @@ from pathlib import Path
 
 import pytest
 
-from rancher_ext.client.changes import ABSENT, Place, Value, set_field
-from rancher_ext.client.kubernetes import MANAGEMENT_CLUSTERS, KubernetesApi
 from rancher_ext.client.transport import RetryPolicy, TokenSource, Transport
-from rancher_ext.errors import Forbidden
 from rancher_ext.listeners.watch import FleetWatch
+from rancher_ext.remediation.actions import gather
 from tests.e2e.cluster import ApiServer
+from tests.e2e.mending import RKE1, TRIALS, UNREADABLE, Mender
+from tests.e2e.mending import RKE2 as REACHED
 from tests.e2e.proxy import Request
-from tests.e2e.rights import WORKSPACE, Right, Where, each_right, grant, without
+from tests.e2e.rights import (
+    ASKED_BY_RANCHER,
+    WORKSPACE,
+    Right,
+    Where,
+    each_right,
+    for_mending,
+    grant,
+    name_of,
+    of_each_action,
+    without,
+)
 from tests.e2e.world import DROVER, DROVER_TOKEN, World, drover, real_world
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("rights")]
+pytestmark = pytest.mark.timeout(900)
 
-# A machine that was not made (jobs, pods and logs of a node driver), one whose nodes people brought along, one that Rancher
-# reaches, and an RKE1 cluster, which is the kind that can be mended.
-REFUSED, CUSTOM, REACHED, RKE1 = (
-    "rke2-machine-createerror",
-    "k3s-flannel-cloud-uninitialized",
-    "rke2-flannel-kubelet-flag",
-    "rke1-canal-br-netfilter",
-)
-SEEN_WITHIN = 20.0
+# A machine that was not made (jobs, pods and logs of a node driver), and one whose nodes people brought along. The others
+# are those that can be mended.
+REFUSED, CUSTOM = "rke2-machine-createerror", "k3s-flannel-cloud-uninitialized"
+# What a server says when it is asked to give out rights that the user has not.
+GRANTS = "is attempting to grant"
+SEEN_WITHIN = 120.0
 
 
 @dataclass
@@ -44,6 +52,7 @@ class Stage:
 
     world: World
     folder: Path
+    mender: Mender
     uses: dict[str, set[Right]] = field(default_factory=dict)
 
     @property
@@ -53,7 +62,8 @@ class Stage:
             f"diagnose {scenario}": lambda scenario=scenario: self.diagnose(scenario)
             for scenario in (RKE1, REFUSED, REACHED, CUSTOM)
         }
-        return {"mend": self.mend, **diagnoses, "sweep": self.sweep, "watch": self.watch}
+        mends = {str(trial): lambda trial=trial: self.mender(trial) for trial in TRIALS}
+        return {**mends, **diagnoses, "sweep": self.sweep, "watch": self.watch}
 
     def sweep(self) -> list[str]:
         ran = drover(self.world.proxy.url, self.folder, "sweep", "--format", "json", settings=self.world.clock)
@@ -77,7 +87,9 @@ class Stage:
         deadline = time.monotonic() + SEEN_WITHIN
         while True:
             states = watch.states
-            kinds = {request.path for request in self.world.proxy.seen[begun:] if request.watches and request.status}
+            # One that was refused is not heard; it counts once its watch says why.
+            seen = self.world.proxy.seen[begun:]
+            kinds = {request.path for request in seen if request.watches and request.status == 200}
             troubles = [
                 f"{state.kind}: {state.reason}" for state in states if not state.connected and _told(state.reason)
             ]
@@ -91,19 +103,6 @@ class Stage:
         assert watch.join(SEEN_WITHIN)
         return troubles
 
-    def mend(self) -> list[str]:
-        """A write as the remediation does it, up to the point where the server would keep it."""
-        api = KubernetesApi(self.world.transport(DROVER_TOKEN))
-        identifier = self.world.ids[RKE1]
-        path = ("spec", "rancherKubernetesEngineConfig", "network", "options", "drover_test")
-        try:
-            uid = api.get(MANAGEMENT_CLUSTERS, identifier)["metadata"]["uid"]
-            place = Place(MANAGEMENT_CLUSTERS, "", identifier, path)
-            set_field(api, place, Value(present=True, value="x"), expected=ABSENT, uid=uid, dry_run=True)
-        except Forbidden as error:
-            return [error.message]
-        return []
-
 
 def _told(reason: str) -> bool:
     return reason not in {"", "not yet"}
@@ -113,13 +112,11 @@ def _told(reason: str) -> bool:
 def stage(servers_built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with real_world(tmp_path_factory.mktemp("rights"), [REFUSED, CUSTOM, REACHED, RKE1]) as world:
         _unlabel_servers(world)
-        stage = Stage(world, tmp_path_factory.mktemp("home"))
+        stage = Stage(world, tmp_path_factory.mktemp("home"), Mender(world))
         for name, activity in stage.activities.items():
             begun = len(world.proxy.seen)
             assert activity() == [], f"{name} lacks a right that the document does not give"
-            stage.uses[name] = {
-                right for request in world.proxy.seen[begun:] if (right := _right_of(request)) is not None
-            }
+            stage.uses[name] = {right for request in world.proxy.seen[begun:] for right in _rights_of(request)}
         yield stage
 
 
@@ -137,10 +134,10 @@ def _unlabel_servers(world: World) -> None:
         assert answer.ok, answer.text
 
 
-def _right_of(request: Request) -> Right | None:
-    """The right that an API server asks for before it answers this request; None for what needs none of ours."""
+def _rights_of(request: Request) -> Iterator[Right]:
+    """What an API server asks for before it answers this request; nothing for what needs no right of ours."""
     if not request.cluster:
-        return None
+        return
     parts = [part for part in request.path.removeprefix(f"/k8s/clusters/{request.cluster}").split("/") if part]
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
     namespace = ""
@@ -152,11 +149,34 @@ def _right_of(request: Request) -> Right | None:
     resource = rest[0] + (f"/{rest[2]}" if len(rest) > 2 else "")
     if group == "rke-machine.cattle.io":
         resource = "*"
-    verb = {"GET": "get" if len(rest) > 1 else "list", "PATCH": "patch", "POST": "create"}[request.method]
-    return Right(where, "watch" if request.watches else verb, group, resource)
+    reads = "watch" if request.watches else "get" if len(rest) > 1 else "list"
+    verb = {"GET": reads, "PATCH": "patch", "POST": "create", "DELETE": "delete"}[request.method]
+    yield Right(where, verb, group, resource)
+    # Who gives out rights needs the right to do so, beside that to make the object.
+    if (gives := {"clusterroles": "escalate", "clusterrolebindings": "bind"}.get(resource)) and verb == "create":
+        yield Right(where, gives, group, "clusterroles")
 
 
-@pytest.mark.parametrize("right", each_right(), ids=str)
+def test_the_table_names_every_action_and_the_rights_for_mending_and_no_others() -> None:
+    table = of_each_action()
+    reading = {right.plain for right in each_right()} - for_mending()
+
+    assert table.keys() == gather().keys()
+    assert set().union(*table.values()) == for_mending()
+    assert not {right for rights in table.values() for right in rights} & reading
+
+
+def test_an_action_asks_for_no_more_than_its_line_of_the_table_and_reading(stage: Stage) -> None:
+    table, mending = of_each_action(), for_mending()
+    given = {right.plain for right in each_right()}
+
+    for trial in TRIALS:
+        asked = {right.plain for right in stage.uses[str(trial)]}
+        assert asked <= given
+        assert asked & mending <= table[trial.action], trial
+
+
+@pytest.mark.parametrize("right", [each for each in each_right() if each not in ASKED_BY_RANCHER], ids=str)
 def test_without_this_right_something_is_missing_and_says_so(stage: Stage, right: Right) -> None:
     users = [name for name, used in stage.uses.items() if right in used]
     assert users, f"nothing uses the right to {right}: take it out of the document"
@@ -170,6 +190,10 @@ def test_without_this_right_something_is_missing_and_says_so(stage: Stage, right
 
     resource = re.escape(f"{right.resource}.{right.group}" if right.group else right.resource).replace(r"\*", r"\w+")
     named = rf'{right.verb} {resource}|{right.verb} resource "{resource.split(chr(92))[0]}"'
+    if right.verb in {"escalate", "bind"}:
+        named = GRANTS
+    if right.resource == "rkek8ssystemimages":
+        named = UNREADABLE
     assert any(re.search(named, trouble) for trouble in troubles), troubles
 
 
@@ -201,7 +225,7 @@ def _may(server: ApiServer, right: Right) -> bool:
         "resource": "amazonec2machines" if resource == "*" else resource,
         "subresource": sub,
         "namespace": WORKSPACE if right.where is Where.WORKSPACES else "",
-        "name": "provisioning-log" if (right.where, resource) == (Where.RANCHER, "configmaps") else "",
+        "name": name_of(right),
     }
     review = {"spec": {"user": DROVER.name, "resourceAttributes": attributes}}
     answer = server.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
