@@ -1,15 +1,25 @@
-"""Which parts of the documentation follow from the code? The table of commands in the README, and docs/settings.md.
+"""Which parts of the documentation follow from the code? The table of commands in the README, docs/settings.md, and what Drover can
+do to clusters: the tables of playbooks, actions, host fixes and manifests in config/README.md.
 
 python docs/generate.py [--check]
 """
 
 import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from bot.commands.command import Command
 from bot.commands.gather import commands
 from bot.settings import SECRETS, VARIABLES
+from bot.workflows.desk import Desk
+from rancher_ext.catalogue.playbooks import load_playbooks
+from rancher_ext.catalogue.shipped import shipped_config_dir
+from rancher_ext.remediation.actions import gather
+from rancher_ext.remediation.actions.register_crds import SETS
+from rancher_ext.remediation.host_fix import FIXES
+from rancher_ext.remediation.manifests import named, shipped
+from rancher_ext.remediation.playbook import Playbook, Variant
 
 ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"(<!-- commands -->\n).*?(<!-- /commands -->)", re.DOTALL)
@@ -45,7 +55,9 @@ _ABOUT = {
 
 def command_table() -> str:
     rows = ["| command | does | least role |", "|---|---|---|"]
-    ordered: list[Command] = sorted(commands().values(), key=lambda command: command.name)
+    # What a desk has not is answered with that it is not in this version.
+    offered = [command for command in commands().values() if issubclass(Desk, command.needs)]
+    ordered: list[Command] = sorted(offered, key=lambda command: command.name)
     rows += [f"| `{command.usage}` | {command.help} | {command.who.name.lower()} |" for command in ordered]
     return "\n".join(rows) + "\n"
 
@@ -67,11 +79,100 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def playbook_table() -> str:
+    signatures = {path.stem for path in (shipped_config_dir() / "signatures").glob("*.yaml")}
+    books = {book.id: book for book in load_playbooks(signatures).values()}
+    rows = ["| playbook | for | does |", "|---|---|---|"]
+    rows += [
+        f"| `{book.id}` | {', '.join(f'`{each}`' for each in book.signatures)} | {_variants(book)} |"
+        for book in sorted(books.values(), key=lambda book: book.id)
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _variants(book: Playbook) -> str:
+    """What is tried, in order; the risk of each is that of its riskiest step."""
+    actions = gather()
+    ways = []
+    for variant in book.variants:
+        risk = max((actions[step.action].risk for step in variant.steps), key=lambda risk: risk.rank)
+        ways.append(
+            f"{_where(variant)}: {', '.join(dict.fromkeys(f'`{step.action}`' for step in variant.steps))} ({risk})"
+        )
+    return "<br>".join(ways) or "tells a person the steps"
+
+
+def _where(variant: Variant) -> str:
+    when = variant.when
+    words = ["/".join(when.distributions), "/".join(when.cni)]
+    words += [f"Rancher {', '.join(map(str, when.rancher))}"] if when.rancher else []
+    words += [f"Kubernetes {', '.join(map(str, when.kubernetes))}"] if when.kubernetes else []
+    return " ".join(filter(None, words)) or "any"
+
+
+def action_table() -> str:
+    rows = ["| action | does | arguments | risk | undo | shows after |", "|---|---|---|---|---|---|"]
+    for action in gather().values():
+        arguments = " ".join((action.preview.__doc__ or "").split()).replace("|", "\\|")
+        if arguments == "No arguments.":
+            arguments = ""
+        rows.append(
+            f"| `{action.name}` | {action.help} | {arguments} | {action.risk} | {action.undo} | {_minutes(action.expected)} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _minutes(time: timedelta) -> str:
+    seconds = int(time.total_seconds())
+    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
+
+
+def host_fix_table() -> str:
+    rows = ["| fix | on every Linux node | what remains |", "|---|---|---|"]
+    rows += [f"| `{name}` | {fix.does} | {fix.remains} |" for name, fix in sorted(FIXES.items())]
+    return "\n".join(rows) + "\n"
+
+
+def manifest_table() -> str:
+    """Those that the actions of playbooks add by name."""
+    signatures = {path.stem for path in (shipped_config_dir() / "signatures").glob("*.yaml")}
+    books = load_playbooks(signatures).values()
+    steps = [step for book in books for variant in book.variants for step in variant.steps]
+    used = sorted({*SETS, *(str(name) for step in steps for name in step.arguments.get("manifests", ()))})
+    rows = ["| manifest | objects | when it is taken back |", "|---|---|---|"]
+    for name in used:
+        manifest = shipped(name)
+        after = "it stays: with a definition all its objects would go" if manifest.stays else "its objects are deleted"
+        rows.append(f"| `{name}` | {named(manifest.documents)} | {after} |")
+    return "\n".join(rows) + "\n"
+
+
+_TABLES = {
+    "playbooks": playbook_table,
+    "actions": action_table,
+    "host-fixes": host_fix_table,
+    "manifests": manifest_table,
+}
+
+
+def configuration_page(text: str) -> str:
+    for name, table in _TABLES.items():
+        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        rows = table()
+        text = block.sub(lambda match, rows=rows: match[1] + rows + match[2], text)
+    return text
+
+
 def generated() -> dict[Path, str]:
     """Path to the content it should have."""
     readme = ROOT / "README.md"
     text = _BLOCK.sub(lambda match: match[1] + command_table() + match[2], readme.read_text(encoding="utf-8"))
-    return {readme: text, ROOT / "docs" / "settings.md": settings_page()}
+    configuration = ROOT / "config" / "README.md"
+    return {
+        readme: text,
+        ROOT / "docs" / "settings.md": settings_page(),
+        configuration: configuration_page(configuration.read_text(encoding="utf-8")),
+    }
 
 
 def main() -> int:

@@ -14,6 +14,8 @@ from rancher_ext.errors import Conflict, Invalid, NotFound
 
 # A busy cluster's status moves its resourceVersion every few seconds; five looks in a row get through.
 CONFLICT_TRIES = 5
+# How much of a value a message tells.
+_SHOWN, _LONG = 8, 80
 
 
 @dataclass(frozen=True)
@@ -337,4 +339,14 @@ def _pointer(path: Sequence[str]) -> str:
 
 
 def _show(value: Value) -> str:
-    return repr(value.value) if value.present else "not set"
+    """For a message that goes into logs and issues. Of what is long, or has parts, only the shape: it may hold secrets of others."""
+    if not value.present:
+        return "not set"
+    found = value.value
+    if isinstance(found, Mapping):
+        return f"a mapping of {', '.join(sorted(map(str, found))[:_SHOWN]) or 'nothing'}"
+    if isinstance(found, list):
+        return f"a list of {len(found)}"
+    if isinstance(found, str) and ("\n" in found or len(found) > _LONG):
+        return f"a text of {len(found.splitlines())} lines and {len(found)} characters"
+    return repr(found)

@@ -169,7 +169,11 @@ def take_back(target: Target, write: Write) -> StepResult:
         return StepResult(wrote=False, seen=f"{write.place}: stays as it is")
     api = _side(target, write)
     if write.place.path:
-        replaced = set_field(api, write.place, write.before, expected=write.after, uid=write.uid, keep_others=True)
+        try:
+            replaced = set_field(api, write.place, write.before, expected=write.after, uid=write.uid, keep_others=True)
+        except NotFound:
+            # With the object everything of ours is gone, and the other writes still have to be taken back.
+            return StepResult(wrote=False, seen=f"{write.place}: the object is gone")
         seen = "put back" if replaced.wrote else "it already had its earlier value"
         return StepResult(replaced.wrote, f"{write.place}: {seen}", replaced.resource_version)
     if write.before.present:
@@ -206,13 +210,28 @@ def is_back(target: Target, write: Write) -> bool:
     """Has the place its earlier value again, read back and not concluded? Where an undo leaves things, that is as declared."""
     if isinstance(write, Call) or write.stays:
         return True
-    now, _ = _now(target, write)
+    now, uid = _now(target, write)
     if write.place.path:
+        if not uid or _is_undone(write.before, write.after, now):
+            return True
         # What others changed beside ours meanwhile is theirs to keep.
         return now == write.before or (now != write.after and merge(write.after, now, write.before) == now)
     if write.before.present:
         return now.present and contains(now.value, write.before.value)
     return not now.present
+
+
+def _is_undone(before: Value, after: Value, now: Value) -> bool:
+    """In a list of objects, such as a node's taints: has it again what we took, and nothing that we put in?
+
+    The rest of the list, and its order, are others' work.
+    """
+    lists = [value.value if value.present else [] for value in (before, after, now)]
+    if not all(isinstance(each, list) for each in lists) or not any(isinstance(item, Mapping) for item in lists[0]):
+        return False
+    old, new, found = ([Value(present=True, value=item) for item in each] for each in lists)
+    taken, put_in = [item for item in old if item not in new], [item for item in new if item not in old]
+    return all(item in found for item in taken) and not any(item in found for item in put_in)
 
 
 def manifest_of(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """Did the cure work? Not "the error is gone", but positive proof. What cannot be seen is said, not assumed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rancher_ext.client.kubernetes import PAGE, PODS
+from rancher_ext.client.kubernetes import DAEMON_SETS, PAGE, PODS
 from rancher_ext.client.snapshot import is_reachable
 from rancher_ext.errors import RancherError
 from rancher_ext.fleet.cluster import Distribution
-from rancher_ext.fleet.parse import mapping, text, timestamp
+from rancher_ext.fleet.cni import Cni
+from rancher_ext.fleet.parse import integer, mapping, text, timestamp
+from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.remediation.change import Target
 
 # Two thousand pods are enough of a sample: in a cluster that comes up, most of them are fresh.
 _PAGES = 4
+_LEASE = "flannel.alpha.coreos.com/backend-data"
 # The proofs without which nothing is called cured, seen or not.
 _REQUIRED = frozenset({"nodes-ready", "cluster-active"})
 
@@ -57,16 +60,62 @@ def _off_for_other_reasons(target: Target, changed_at: datetime) -> tuple[str, .
 
 
 def _cni_ready(target: Target, changed_at: datetime) -> ProofItem:
+    """On Linux and on Windows apart, and with a lease on every node: flannel's own pods count as ready before they have one."""
     name, snapshot = "cni-ready-everywhere", target.snapshot
+    off = set(_off_for_other_reasons(target, changed_at))
+    leases, leased = _leases(snapshot, off)
+    windows, on_windows = _on_windows(target, off)
+    others = "".join(f", {each}" for each in (leases, windows) if each)
     workload = snapshot.workload
     if workload is None:
+        what = "the CNI's DaemonSet cannot be read"
         if snapshot.distribution is Distribution.K3S:
-            return ProofItem(name, None, "flannel runs inside K3s: its nodes' readiness stands for it")
-        return ProofItem(name, None, "the CNI's DaemonSet cannot be read")
+            what = "flannel runs inside K3s: its nodes' readiness stands for it"
+        return ProofItem(name, None if leased and on_windows else False, what + others)
     linux = sum(node.os == "linux" for node in snapshot.nodes)
-    off = len(_off_for_other_reasons(target, changed_at))
-    holds = workload.desired >= linux > 0 and workload.ready >= workload.desired - off and workload.ready > 0
-    return ProofItem(name, holds, f"{workload.name} {workload.ready}/{max(workload.desired, linux)}")
+    holds = workload.desired >= linux > 0 and workload.ready >= workload.desired - len(off) and workload.ready > 0
+    seen = f"{workload.name} {workload.ready}/{max(workload.desired, linux)}"
+    return ProofItem(name, holds and leased and on_windows, seen + others)
+
+
+def _leases(snapshot: ClusterSnapshot, off: Collection[str]) -> tuple[str, bool]:
+    """Which Linux nodes have no lease of flannel's although others have one. Where no node shows any, nothing is concluded."""
+    if snapshot.cni not in {Cni.CANAL, Cni.FLANNEL}:
+        return "", True
+    linux = [node for node in snapshot.nodes if node.os == "linux" and node.name not in off]
+    without = [node.name for node in linux if not dict(node.annotations).get(_LEASE)]
+    if not without or len(without) == len(linux):
+        return "", True
+    more = f" and {len(without) - 3} more" if len(without) > 3 else ""
+    return f"no lease on {', '.join(without[:3])}{more}", False
+
+
+def _on_windows(target: Target, off: Collection[str]) -> tuple[str, bool]:
+    """The Windows nodes, and the DaemonSets that the CNI has for them (RKE2 brings its Windows CNI without one)."""
+    nodes = [node for node in target.snapshot.nodes if node.os == "windows"]
+    if not nodes:
+        return "", True
+    ready = sum(bool(node.ready) for node in nodes)
+    fine = ready + sum(node.name in off for node in nodes) == len(nodes)
+    seen = [f"Windows nodes {ready}/{len(nodes)}"]
+    try:
+        found = list(_windows_daemon_sets(target)) if is_reachable(target.snapshot) else []
+    except RancherError as error:
+        return f"{seen[0]}, their DaemonSets cannot be read ({type(error).__name__})", fine
+    for item in found:
+        status = mapping(item, "status")
+        wanted, there = (integer(status.get(key)) or 0 for key in ("desiredNumberScheduled", "numberReady"))
+        fine = fine and there >= wanted - len(off)
+        seen.append(f"{text(mapping(item, 'metadata').get('name'))} {there}/{wanted}")
+    return ", ".join(seen), fine
+
+
+def _windows_daemon_sets(target: Target) -> Iterator[Mapping[str, Any]]:
+    """By their node selector, since their names differ from chart to chart."""
+    for namespace in ("kube-system", "kube-flannel", "calico-system"):
+        for item in target.downstream.list(DAEMON_SETS, namespace).items:
+            if mapping(item, "spec", "template", "spec", "nodeSelector").get("kubernetes.io/os") == "windows":
+                yield item
 
 
 def _nodes_ready(target: Target, changed_at: datetime) -> ProofItem:

@@ -1,4 +1,8 @@
-"""How does a reviewer want to read a change? As YAML around the field, with `-` and `+`."""
+"""How does a reviewer want to read a change? As YAML around the field, with `-` and `+`.
+
+Around what we write stands what others wrote, and a diff goes into an issue: a proxy's password in the next line, or a registry's
+in the values that are taken out, is hidden. The digest covers the values themselves, so hiding them weakens no approval.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -6,10 +10,33 @@ from typing import Any
 
 import yaml
 
+from rancher_ext.bundle.masks import RedactionRules, Rule, TextMask
 from rancher_ext.client.changes import Value
 
 # Lines around a change inside a long value; the rest of it is only counted.
 CONTEXT = 3
+
+
+_RULES = RedactionRules(
+    rules=(
+        Rule(
+            "url", "password", r"""[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@"']{0,256}:(?P<secret>[^\s/"'<][^\s/"']*)@"""
+        ),
+        Rule("join-token", "token", r"""\bK10[0-9a-f]{10,64}::(?P<secret>[^\s"'\\,]+)"""),
+    ),
+    keys=("password", "passwd", "secret", "secret-key", "access-key", "api-key", "private-key", "token", "credentials"),
+    kept=("automount-service-account-token", "agent-token-file", "token-file"),
+)
+
+
+class _Hidden(TextMask):
+    """A digest is made of the diff, so the same diff has to read the same in every process: no key, no pseudonyms."""
+
+    def __init__(self) -> None:
+        super().__init__(_RULES, b"")
+
+    def pseudonym(self, kind: str, value: bytes) -> bytes:
+        return f"<masked:{kind}>".encode()
 
 
 class _Dumper(yaml.SafeDumper):
@@ -38,7 +65,7 @@ def field_diff(
             lines += _marked(" ", indent, {name: block[name]})
     old = _yaml(indent, {path[-1]: before.value}) if before.present else []
     new = _yaml(indent, {path[-1]: after.value}) if after.present else []
-    return "\n".join(lines + _changed(old, new))
+    return _Hidden().text("\n".join(lines + _changed(old, new)))
 
 
 def object_diff(before: Value, after: Value) -> str:

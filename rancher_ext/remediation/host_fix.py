@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rancher_ext.client.changes import FieldMoved, contains, delete_object
 from rancher_ext.client.kubernetes import DAEMON_SETS
 from rancher_ext.client.snapshot import is_reachable
 from rancher_ext.errors import NotFound
 from rancher_ext.fleet.cni import workload_of
 from rancher_ext.fleet.parse import mapping, text
 from rancher_ext.remediation.action import NotPossible
-from rancher_ext.remediation.change import Target
+from rancher_ext.remediation.change import Change, StepResult, Target
 from rancher_ext.remediation.manifests import Manifest
 from rancher_ext.remediation.spec import RKE_CONFIG
 
@@ -77,7 +78,7 @@ if [ -d /sys/class/net/cni0 ] && [ -f /run/flannel/subnet.env ]; then
   if ! ip -o addr show dev cni0 | grep -qF " $FLANNEL_SUBNET "; then ip link delete cni0; fi
 fi
 """,
-        remains="the plugin makes the bridge anew; pods of the node that used the old one have to be made anew",
+        remains="the plugin makes the bridge anew, and running pods of the node that used the old one are cut off until they are made anew",
     ),
     "raise-inotify-limits": Fix(
         does="raises the inotify limits, now and at every start",
@@ -169,3 +170,22 @@ def daemon_set(name: str, image: str) -> Manifest:
         },
     }
     return Manifest.of(f"host-fix-{name}", [document])
+
+
+def taken_out(target: Target, write: Change, made: Mapping[str, Any]) -> StepResult:
+    """Delete the DaemonSet that a write made. Whose it is its labels tell.
+
+    Admission rewrites images and adds to pod templates on many a cluster: privileged pods must not stay because of that.
+    """
+    try:
+        found = target.downstream.get(write.place.resource, write.place.name, write.place.namespace)
+    except NotFound:
+        return StepResult(wrote=False, seen=f"{write.place}: it was gone already")
+    if not contains(mapping(found, "metadata", "labels"), mapping(made, "metadata", "labels")):
+        raise FieldMoved(
+            f"{write.place} is not as Drover made it",
+            cure="Somebody changed it meanwhile. Look at it and delete it by hand.",
+            status=409,
+        )
+    deleted = delete_object(target.downstream, write.place, text(mapping(found, "metadata").get("uid")))
+    return StepResult(wrote=deleted, seen=f"{write.place}: {'deleted' if deleted else 'it was gone already'}")

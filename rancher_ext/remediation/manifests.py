@@ -114,7 +114,8 @@ def documents_of(present: str) -> list[Mapping[str, Any]] | NotPossible:
     """The documents of a text, or why they cannot be read: a file with one bad document is not applied at all."""
     try:
         documents = [each for each in yaml.safe_load_all(present) if each is not None]
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError is a date that does not exist, written without quotes.
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = f" at its line {line + 1}" if line is not None else ""
         return NotPossible(f"additionalManifest is not valid YAML{where}: mend it first, nothing after it is applied")

@@ -15,6 +15,8 @@ from rancher_ext.errors import Forbidden
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.remediation.action import Action, NotNeeded, NotPossible, PlannedStep, Risk, UndoKind
 from rancher_ext.remediation.change import Target
+from rancher_ext.remediation.check import Caution, Check, Obstacle
+from rancher_ext.remediation.checks import gather
 from rancher_ext.remediation.playbook import Playbook, Variant
 
 SHORT = 6
@@ -26,7 +28,8 @@ SNAPSHOT = "take-etcd-snapshot"
 class Plan:
     """Exact steps with their risk, undo and proof. Times are policy time.
 
-    `done` names the actions of the playbook that have nothing to do here, and why: they are no steps.
+    `done` names the actions of the playbook that have nothing to do here, and why: they are no steps. `cautions` is what people
+    should know before they approve.
     """
 
     cluster_uid: str
@@ -43,6 +46,7 @@ class Plan:
     undo_on_failure: bool
     expected: timedelta
     done: tuple[tuple[str, str], ...] = ()
+    cautions: tuple[str, ...] = ()
 
     @property
     def etcd_saved(self) -> bool:
@@ -80,6 +84,7 @@ class Plan:
             "undoOnFailure": self.undo_on_failure,
             "expectedSeconds": self.expected.total_seconds(),
             "done": [list(each) for each in self.done],
+            "cautions": list(self.cautions),
         }
 
     @classmethod
@@ -100,6 +105,7 @@ class Plan:
             expected=timedelta(seconds=raw["expectedSeconds"]),
             # A plan of an older Drover knows no such actions.
             done=tuple((action, why) for action, why in raw.get("done", ())),
+            cautions=tuple(raw.get("cautions", ())),
         )
 
 
@@ -116,8 +122,16 @@ class Explanation:
         return {"playbook": self.playbook, "title": self.title, "why": self.why, "steps": list(self.steps)}
 
 
-def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mapping[str, Action]) -> Plan | Explanation:
-    """Reads the cluster and plans. What cannot be planned becomes an explanation that says why."""
+def make_plan(
+    playbook: Playbook,
+    signature: str,
+    target: Target,
+    actions: Mapping[str, Action],
+    checks: Mapping[str, Check] | None = None,
+) -> Plan | Explanation:
+    """Reads the cluster and plans. What cannot be planned, or runs into a trap, becomes an explanation that says why."""
+    if checks is None:
+        checks = gather()
     snapshot = target.snapshot
     fitting = playbook.variants_for(snapshot)
     if not fitting:
@@ -126,11 +140,13 @@ def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mappi
     for variant in fitting:
         planned = _planned(variant, target, actions)
         if not isinstance(planned, NotPossible):
+            planned = _checked(planned, target, checks)
+        if not isinstance(planned, NotPossible):
             break
         reasons.append(planned.why)
     else:
         return _explain(playbook, "; ".join(dict.fromkeys(reasons)))
-    steps, done = planned
+    steps, done, cautions = planned
     used = [actions[step.action] for step in steps]
     return Plan(
         cluster_uid=snapshot.identity.uid,
@@ -147,10 +163,12 @@ def make_plan(playbook: Playbook, signature: str, target: Target, actions: Mappi
         undo_on_failure=playbook.on_failure == "undo",
         expected=sum((action.expected for action in used), timedelta()),
         done=done,
+        cautions=cautions,
     )
 
 
-_Steps = tuple[tuple[PlannedStep, ...], tuple[tuple[str, str], ...]]
+_Done = tuple[tuple[str, str], ...]
+_Steps = tuple[tuple[PlannedStep, ...], _Done, tuple[str, ...]]
 
 
 def _planned(variant: Variant, target: Target, actions: Mapping[str, Action]) -> _Steps | NotPossible:
@@ -174,7 +192,23 @@ def _planned(variant: Variant, target: Target, actions: Mapping[str, Action]) ->
             planned.append(preview)
     if not planned:
         return NotPossible("; ".join(why for _, why in done))
-    return tuple(planned), tuple(done)
+    return tuple(planned), tuple(done), ()
+
+
+def _checked(planned: _Steps, target: Target, checks: Mapping[str, Check]) -> _Steps | NotPossible:
+    """The same with what people should know, or the first trap that stands in the way."""
+    steps, done, _ = planned
+    cautions: list[str] = []
+    for check in checks.values():
+        try:
+            answer = check.look(target, steps)
+        except Forbidden as error:
+            return NotPossible(f"the check {check.name} needs a right that the token has not: {error.message}")
+        if isinstance(answer, Obstacle):
+            return NotPossible(str(answer))
+        if isinstance(answer, Caution):
+            cautions.append(answer.text)
+    return steps, done, tuple(cautions)
 
 
 def _covered(step: PlannedStep) -> list[Any]:

@@ -30,6 +30,8 @@ def cluster_object(target: Target) -> dict[str, Any] | NotPossible:
     """The management cluster of an RKE1 cluster that this Rancher made."""
     if not is_rke1(target.snapshot):
         return NotPossible("it is not an RKE1 cluster made by this Rancher")
+    if target.snapshot.deleting:
+        return NotPossible("it is being deleted")
     return target.local.get(MANAGEMENT_CLUSTERS, target.snapshot.identity.id)
 
 

@@ -126,6 +126,23 @@ def items_of(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
+def configured(item: Mapping[str, Any], key: str) -> list[Any]:
+    """The values of a key in all of a cluster's configuration: for all machines, and for some (`machineSelectorConfig`).
+
+    Rancher's own form writes the cloud provider, among others, into an entry without a selector.
+    """
+    config = mapping(item, *RKE_CONFIG)
+    selected = config.get("machineSelectorConfig")
+    parts = [mapping(entry, "config") for entry in (selected if isinstance(selected, list) else ())]
+    return [part[key] for part in (mapping(config, "machineGlobalConfig"), *parts) if part.get(key) not in (None, "")]
+
+
+def flags_of(item: Mapping[str, Any], key: str, flag: str) -> list[str]:
+    """The values of one flag in a list argument such as `kubelet-arg`, wherever the configuration has it."""
+    arguments = [flag_of(each) for value in configured(item, key) for each in items_of(value)]
+    return [value for name, value in arguments if name == flag]
+
+
 def flag_of(item: str) -> tuple[str, str]:
     """`--max-pods=110` as (`max-pods`, `110`). A flag without a value means true."""
     name, _, value = item.strip().lstrip("-").partition("=")

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from rancher_ext.client.snapshot import is_reachable
 from rancher_ext.fleet.cluster import Distribution
 from rancher_ext.remediation.action import Action, NotNeeded, NotPossible, PlannedStep, Risk, UndoKind
 from rancher_ext.remediation.change import Target, is_applied
 from rancher_ext.remediation.diff import object_diff
+from rancher_ext.remediation.inside import refusal
 from rancher_ext.remediation.manifests import (
     Manifest,
     append_changes,
@@ -31,6 +31,7 @@ from rancher_ext.remediation.spec import read_cluster
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible | NotNeeded:
+    """`manifests: [name]` of `config/manifests/`."""
     names = arguments.get("manifests")
     if not isinstance(names, list) or not names:
         return NotPossible("the action needs the names of the manifests to add")
@@ -68,8 +69,9 @@ def _fitting(target: Target, name: str) -> Manifest:
 def _directly(
     target: Target, manifests: Sequence[Manifest], arguments: Mapping[str, Any]
 ) -> PlannedStep | NotPossible | NotNeeded:
-    if not is_reachable(target.snapshot):
-        return NotPossible("Rancher does not reach the cluster's API")
+    refused = refusal(target)
+    if refused:
+        return refused
     changes = [creation(document) for manifest in manifests for document in manifest.documents]
     missing = [change for change in changes if not is_applied(target, change)]
     if not missing:

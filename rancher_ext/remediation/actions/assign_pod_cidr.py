@@ -13,7 +13,6 @@ from typing import Any
 
 from rancher_ext.client.changes import ABSENT, CONFLICT_TRIES, FieldMoved, Place, Value
 from rancher_ext.client.kubernetes import CONFIG_MAPS, MANAGEMENT_CLUSTERS, NODES, PROVISIONING_CLUSTERS
-from rancher_ext.client.snapshot import is_reachable
 from rancher_ext.errors import Conflict, NotFound
 from rancher_ext.fleet.cluster import Distribution, Management
 from rancher_ext.fleet.parse import integer, mapping, text
@@ -21,6 +20,7 @@ from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Ris
 from rancher_ext.remediation.change import Change, StepResult, Target, Write
 from rancher_ext.remediation.change import apply as apply_plainly
 from rancher_ext.remediation.cidr import Ranges, Unfit, assign, overlap, parse
+from rancher_ext.remediation.inside import refusal
 from rancher_ext.remediation.spec import DEFAULT_CLUSTER_CIDR, RKE_CONFIG, cluster_cidrs, flag_of, items_of
 
 NAMESPACE = "kube-system"
@@ -33,13 +33,15 @@ _MASKS = {"node-cidr-mask-size": (4, 6), "node-cidr-mask-size-ipv4": (4,), "node
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """No arguments."""
     snapshot = target.snapshot
     if arguments:
         return NotPossible("the action has no arguments")
     if snapshot.management is not Management.PROVISIONED:
         return NotPossible("it was not made by this Rancher, so its ranges are not known")
-    if not is_reachable(snapshot):
-        return NotPossible("Rancher does not reach the cluster's API, where the nodes are")
+    refused = refusal(target, ", where the nodes are")
+    if refused:
+        return refused
     configured = _configured(target)
     if isinstance(configured, NotPossible):
         return configured
@@ -87,8 +89,11 @@ def apply(target: Target, write: Write) -> StepResult:
     for _ in range(CONFLICT_TRIES):
         nodes = target.downstream.list(NODES).items
         node = next((each for each in nodes if _name(each) == write.place.name), None)
-        if node is None or text(mapping(node, "metadata").get("uid")) != write.uid:
-            raise _moved(f"{write.place.object} is gone or another one by now")
+        if node is None:
+            # Machines come and go while others are mended; its claim is void with it.
+            return StepResult(wrote=False, seen=f"{write.place}: the node is gone")
+        if text(mapping(node, "metadata").get("uid")) != write.uid:
+            raise _moved(f"{write.place.object} is another one by now")
         if _ranges(node) == wanted:
             return StepResult(wrote=False, seen=f"{write.place}: it already has {', '.join(wanted)}")
         if _ranges(node):
@@ -124,9 +129,11 @@ def apply(target: Target, write: Write) -> StepResult:
 
 def settled(target: Target, step: PlannedStep) -> Settled:
     """Has flannel registered every node that got a range? K3s' flannel annotates its nodes as well."""
+    # A machine that is off registers nowhere, and keeps nobody waiting.
+    off = {node.name for node in target.snapshot.nodes if node.ready is None}
     waiting = []
     for write in step.writes:
-        if not isinstance(write, Change) or write.place.resource != NODES:
+        if not isinstance(write, Change) or write.place.resource != NODES or write.place.name in off:
             continue
         try:
             node = target.downstream.get(NODES, write.place.name)
@@ -146,6 +153,8 @@ def _configured(target: Target) -> tuple[tuple[str, ...], dict[int, int]] | NotP
         item = target.local.get(MANAGEMENT_CLUSTERS, identity.id)
         controller = mapping(item, "spec", "rancherKubernetesEngineConfig", "services", "kubeController")
         arguments = {str(key): str(value) for key, value in mapping(controller, "extraArgs").items()}
+        for key, values in mapping(controller, "extraArgsArray").items():
+            arguments[str(key)] = ",".join(map(str, values)) if isinstance(values, list) else str(values)
         cluster = tuple(
             part.strip() for part in (text(controller.get("clusterCidr")) or DEFAULT_CLUSTER_CIDR).split(",")
         )

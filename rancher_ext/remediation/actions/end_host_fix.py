@@ -1,22 +1,22 @@
 """Take the DaemonSet of a host fix out again, once it has done its work.
 
-It stands after `host-fix` in a plan, with the same arguments: privileged pods do not stay. Only a DaemonSet as Drover made it is
-deleted; from `additionalManifest` exactly our block goes, whatever people wrote around it meanwhile. There is nothing to undo.
+It stands after `host-fix` in a plan, with the same arguments: privileged pods do not stay. Only a DaemonSet that bears Drover's labels
+is deleted; from `additionalManifest` exactly our block goes, whatever people wrote around it meanwhile. There is nothing to undo.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from rancher_ext.client.changes import FieldMoved, contains, delete_object, set_field
-from rancher_ext.errors import NotFound
-from rancher_ext.fleet.parse import mapping, text
+from rancher_ext.client.changes import set_field
 from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, UndoKind
 from rancher_ext.remediation.actions.host_fix import writes_for
 from rancher_ext.remediation.change import Change, StepResult, Target, Write
+from rancher_ext.remediation.host_fix import taken_out
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """As `host-fix`, after which it stands."""
     writes = writes_for(target, arguments)
     if isinstance(writes, NotPossible):
         return writes
@@ -42,18 +42,7 @@ def apply(target: Target, write: Write) -> StepResult:
         )
         seen = "taken out" if replaced.wrote else "it was out already"
         return StepResult(replaced.wrote, f"{write.place}: {seen}", replaced.resource_version)
-    try:
-        found = target.downstream.get(write.place.resource, write.place.name, write.place.namespace)
-    except NotFound:
-        return StepResult(wrote=False, seen=f"{write.place}: it was gone already")
-    if not contains(found, write.before.value):
-        raise FieldMoved(
-            f"{write.place} is not as Drover made it",
-            cure="Somebody changed it meanwhile. Look at it and delete it by hand.",
-            status=409,
-        )
-    deleted = delete_object(target.downstream, write.place, text(mapping(found, "metadata").get("uid")))
-    return StepResult(wrote=deleted, seen=f"{write.place}: {'deleted' if deleted else 'it was gone already'}")
+    return taken_out(target, write, write.before.value)
 
 
 ACTION = Action(

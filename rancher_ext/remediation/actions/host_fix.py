@@ -16,9 +16,10 @@ from rancher_ext.errors import NotFound
 from rancher_ext.fleet.cluster import Distribution, Management
 from rancher_ext.fleet.parse import integer, mapping, text
 from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, Settled, UndoKind
-from rancher_ext.remediation.change import Change, Target
+from rancher_ext.remediation.change import Change, StepResult, Target, Write
+from rancher_ext.remediation.change import take_back as take_back_plainly
 from rancher_ext.remediation.diff import object_diff
-from rancher_ext.remediation.host_fix import FIXES, NAMESPACE, daemon_set, fix_of, image_for, opted_in
+from rancher_ext.remediation.host_fix import FIXES, NAMESPACE, daemon_set, fix_of, image_for, opted_in, taken_out
 from rancher_ext.remediation.manifests import PATH, append_changes, apply_block, creation
 from rancher_ext.remediation.spec import read_cluster
 
@@ -33,6 +34,8 @@ def writes_for(target: Target, arguments: Mapping[str, Any]) -> tuple[Change, ..
         return refused
     if target.snapshot.management is not Management.PROVISIONED:
         return NotPossible("it was not made by this Rancher")
+    if target.snapshot.deleting:
+        return NotPossible("it is being deleted")
     if is_reachable(target.snapshot):
         item: Mapping[str, Any] = {}
         if target.snapshot.distribution is not Distribution.RKE1:
@@ -58,6 +61,7 @@ def writes_for(target: Target, arguments: Mapping[str, Any]) -> tuple[Change, ..
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """`fix: name` (below), and `image: name` for one with a shell and `chroot`; the cluster's annotation goes before it."""
     writes = writes_for(target, arguments)
     if isinstance(writes, NotPossible):
         return writes
@@ -74,7 +78,7 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         title=f"Run the host fix `{name}` on every Linux node",
         writes=writes,
         diff=object_diff(Value(present=False), Value(present=True, value=document)),
-        effect=f"A privileged DaemonSet {fix.does}.{way} If it is taken back, {fix.remains}.",
+        effect=f"A privileged DaemonSet {fix.does}.{way} Whatever comes after: {fix.remains}.",
         arguments=dict(arguments),
     )
 
@@ -96,6 +100,11 @@ def settled(target: Target, step: PlannedStep) -> Settled:
     )
 
 
+def take_back(target: Target, write: Write) -> StepResult:
+    assert isinstance(write, Change)
+    return take_back_plainly(target, write) if write.place.path else taken_out(target, write, write.after.value)
+
+
 ACTION = Action(
     name="host-fix",
     risk=Risk.DISRUPTIVE,
@@ -106,4 +115,5 @@ ACTION = Action(
     settled=settled,
     settle_within=timedelta(minutes=15),
     apply=apply_block,
+    take_back=take_back,
 )

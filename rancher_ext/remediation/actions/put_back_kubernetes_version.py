@@ -21,6 +21,7 @@ from rancher_ext.remediation.earlier_version import earlier_version
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """No arguments."""
     found = earlier_version(target)
     if isinstance(found, NotPossible):
         return found

@@ -26,6 +26,7 @@ SETTING = "rke-metadata-config"
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """No arguments."""
     snapshot = target.snapshot
     if snapshot.management is not Management.PROVISIONED:
         return NotPossible("Rancher takes no metadata for a cluster that it did not make")
@@ -44,7 +45,7 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         title="Load Rancher's release metadata again",
         writes=(Call(KIND, "", REFRESH),),
         diff=f"+POST /v3/kontainerdrivers?action={REFRESH}",
-        effect=f"Rancher reads {source}. No cluster changes by this alone.",
+        effect=f"Rancher reads {source} for all its clusters, as it does once a day by itself. No cluster changes by this alone.",
         arguments=dict(arguments),
     )
 

@@ -18,6 +18,7 @@ from rancher_ext.fleet.cni import Cni
 from rancher_ext.fleet.parse import mapping, text
 from rancher_ext.remediation.action import Action, NotNeeded, NotPossible, PlannedStep, Risk, Settled, UndoKind
 from rancher_ext.remediation.change import Change, Target
+from rancher_ext.remediation.inside import refusal
 from rancher_ext.remediation.manifests import (
     PATH,
     Manifest,
@@ -43,7 +44,7 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         return NotPossible("only Canal keeps its data in definitions of its own")
     manifests = [_owned(target, shipped(name)) for name in SETS if name in sets]
     if is_reachable(target.snapshot):
-        return _directly(target, manifests, arguments)
+        return refusal(target) or _directly(target, manifests, arguments)
     if target.snapshot.distribution is Distribution.RKE1:
         return NotPossible("Rancher does not reach the cluster's API")
     return _by_the_node(target, manifests, arguments)

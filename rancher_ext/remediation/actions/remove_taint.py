@@ -11,13 +11,13 @@ from typing import Any
 
 from rancher_ext.client.changes import ABSENT, CONFLICT_TRIES, FieldMoved, Place, Value
 from rancher_ext.client.kubernetes import MANAGEMENT_CLUSTERS, NODES, PODS, PROVISIONING_CLUSTERS
-from rancher_ext.client.snapshot import is_reachable
-from rancher_ext.errors import Conflict
+from rancher_ext.errors import Conflict, NotFound
 from rancher_ext.fleet.cluster import Distribution
 from rancher_ext.fleet.parse import mapping, text
 from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, UndoKind
 from rancher_ext.remediation.change import Change, StepResult, Target, Write
-from rancher_ext.remediation.spec import RKE_CONFIG
+from rancher_ext.remediation.inside import refusal
+from rancher_ext.remediation.spec import configured, flags_of
 
 UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
 UNAVAILABLE = "node.kubernetes.io/network-unavailable"
@@ -25,11 +25,13 @@ _PATH = ("spec", "taints")
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """`key`: `node.cloudprovider.kubernetes.io/uninitialized` or `node.kubernetes.io/network-unavailable`."""
     key = arguments.get("key")
     if set(arguments) != {"key"} or key not in {UNINITIALIZED, UNAVAILABLE}:
         return NotPossible(f"the action understands key: {UNINITIALIZED} or {UNAVAILABLE}")
-    if not is_reachable(target.snapshot):
-        return NotPossible("Rancher does not reach the cluster's API, where the nodes are")
+    refused = refusal(target, ", where the nodes are")
+    if refused:
+        return refused
     if key == UNINITIALIZED:
         waits = _awaited(target)
         if waits:
@@ -75,8 +77,14 @@ def _rewritten(
     keys = {(each.get("key"), each.get("effect")) for each in gone}
     conflict: Conflict | None = None
     for _ in range(CONFLICT_TRIES):
-        node = target.downstream.get(NODES, write.place.name)
+        try:
+            node = target.downstream.get(NODES, write.place.name)
+        except NotFound:
+            # Machines come and go while others are mended; with the node its taints are gone.
+            return StepResult(wrote=False, seen=f"{write.place}: the node is gone")
         metadata = mapping(node, "metadata")
+        if back and text(metadata.get("uid")) != write.uid:
+            return StepResult(wrote=False, seen=f"{write.place}: it is another node by now")
         if text(metadata.get("uid")) != write.uid:
             raise FieldMoved(
                 f"{write.place}: this is another node than the one the plan was made for",
@@ -121,16 +129,21 @@ def _awaited(target: Target) -> str | None:
     identity = target.snapshot.identity
     if target.snapshot.distribution is Distribution.RKE1:
         item = target.local.get(MANAGEMENT_CLUSTERS, identity.id)
-        provider = mapping(item, "spec", "rancherKubernetesEngineConfig", "cloudProvider")
-        if text(provider.get("name")).startswith("external"):
+        config = mapping(item, "spec", "rancherKubernetesEngineConfig")
+        kubelet = mapping(config, "services", "kubelet", "extraArgs")
+        names = {text(mapping(config, "cloudProvider").get("name")), text(kubelet.get("cloud-provider"))}
+        if any(name.startswith("external") for name in names):
             return "its configuration asks for an external cloud provider: deploy its controller"
     else:
         item = target.local.get(PROVISIONING_CLUSTERS, identity.name, identity.namespace)
-        config = mapping(item, *RKE_CONFIG, "machineGlobalConfig")
-        provider_name = text(config.get("cloud-provider-name"))
-        if provider_name not in {"", "rancher", "none"}:
-            return f"its configuration asks for the cloud provider {provider_name}: deploy its controller"
-        if config.get("disable-cloud-controller") not in {True, "true"}:
+        # A controller that comes later passes over a node that has lost the taint: it would stay without its provider's id.
+        names = {text(name) for name in configured(item, "cloud-provider-name")} - {"", "rancher", "none"}
+        names |= {value for value in flags_of(item, "kubelet-arg", "cloud-provider") if value}
+        if names:
+            return f"its configuration asks for the cloud provider {min(names)}: deploy its controller"
+        if not {True, "true"} & {
+            each for each in configured(item, "disable-cloud-controller") if isinstance(each, str | bool)
+        }:
             return "its built-in cloud controller is not switched off, and takes the taint off by itself"
     for page in target.downstream.pages(PODS, "kube-system"):
         for pod in page:

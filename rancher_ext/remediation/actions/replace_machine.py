@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from rancher_ext.client.changes import ABSENT, Place, Value
+from rancher_ext.client.changes import ABSENT, FieldMoved, Place, Value
 from rancher_ext.client.kubernetes import MACHINES, MANAGEMENT_NODES, Resource
 from rancher_ext.client.snapshot import is_reachable
 from rancher_ext.errors import NotFound
@@ -22,7 +22,8 @@ from rancher_ext.fleet.node import Machine, Node
 from rancher_ext.fleet.parse import integer, mapping, text
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, Settled, UndoKind
-from rancher_ext.remediation.change import Change, Target
+from rancher_ext.remediation.change import Change, StepResult, Target, Write
+from rancher_ext.remediation.change import apply as apply_plainly
 from rancher_ext.remediation.rke1 import cluster_object, is_rke1
 from rancher_ext.remediation.spec import read_cluster
 
@@ -30,6 +31,7 @@ NODE_POOLS = Resource("management.cattle.io", "v3", "nodepools")
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """No arguments."""
     snapshot = target.snapshot
     cluster = cluster_object(target) if is_rke1(snapshot) else read_cluster(target)
     if isinstance(cluster, NotPossible):
@@ -72,6 +74,30 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         effect="Its pods are evicted, the machine is deleted with its disks, and its pool makes a new one.",
         arguments={**arguments, "nodes": len(snapshot.nodes)},
     )
+
+
+def apply(target: Target, write: Write) -> StepResult:
+    """Only while its node is still the broken one, and the cluster can still do without it: a snapshot may lie between."""
+    assert isinstance(write, Change)
+    try:
+        item = target.local.get(write.place.resource, write.place.name, write.place.namespace)
+    except NotFound:
+        return StepResult(wrote=False, seen=f"{write.place}: it was gone already")
+    metadata = mapping(item, "metadata")
+    if text(metadata.get("uid")) == write.uid and not metadata.get("deletionTimestamp"):
+        name = text(mapping(item, "status", "nodeRef").get("name")) or text(mapping(item, "status").get("nodeName"))
+        node = next((each for each in target.snapshot.nodes if each.name in {name, write.place.name}), None)
+        if node is not None and node.ready:
+            raise _moved(f"node {node.name} is ready again")
+        machine = _machine_of(target.snapshot, node) if node else None
+        held = _needed(target.snapshot, machine) if machine else ""
+        if held:
+            raise _moved(f"machine {write.place.name}: {held}")
+    return apply_plainly(target, write)
+
+
+def _moved(what: str) -> FieldMoved:
+    return FieldMoved(what, cure="Drover leaves the machine as it is; make a new plan.", status=409)
 
 
 def settled(target: Target, step: PlannedStep) -> Settled:
@@ -149,6 +175,7 @@ ACTION = Action(
     undo=UndoKind.NONE,
     expected=timedelta(minutes=15),
     preview=preview,
+    apply=apply,
     settled=settled,
     settle_within=timedelta(minutes=60),
     help="Deletes the one broken machine of a pool, so that the pool makes a new one.",

@@ -9,29 +9,31 @@ from datetime import timedelta
 from typing import Any
 
 from rancher_ext.client.changes import ABSENT, Place, Value
-from rancher_ext.client.kubernetes import JOBS
-from rancher_ext.client.snapshot import is_reachable
+from rancher_ext.client.kubernetes import JOBS, PODS
 from rancher_ext.errors import NotFound
 from rancher_ext.fleet.cluster import Distribution
 from rancher_ext.fleet.parse import integer, mapping, text
 from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, Settled, UndoKind
 from rancher_ext.remediation.change import Change, Target
+from rancher_ext.remediation.inside import refusal
 
 NAMESPACE = "kube-system"
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """`chart: rke2-canal`."""
     chart = text(arguments.get("chart"))
     if target.snapshot.distribution is not Distribution.RKE2 or not chart.startswith("rke2-"):
         return NotPossible("only RKE2 installs its network with a chart")
-    if not is_reachable(target.snapshot):
-        return NotPossible("Rancher does not reach the cluster's API, where the job is")
+    refused = refusal(target, ", where the job is")
+    if refused:
+        return refused
     name = f"helm-install-{chart}"
     try:
         job = target.downstream.get(JOBS, name, NAMESPACE)
     except NotFound:
         return NotPossible(f"there is no job {name}: the chart controller makes it by itself")
-    if not _has_ended(job):
+    if _is_at_work(target, job):
         return NotPossible(f"the job {name} is still at work")
     place = Place(JOBS, NAMESPACE, name, ())
     uid = text(mapping(job, "metadata").get("uid"))
@@ -63,15 +65,29 @@ def settled(target: Target, step: PlannedStep) -> Settled:
     return Settled(holds=False, seen=f"{write.place.name} runs ({_outcome(job)})")
 
 
-def _has_ended(job: Mapping[str, Any]) -> bool:
-    """Completed, failed for good, or failing without a pod at this moment."""
+def _is_at_work(target: Target, job: Mapping[str, Any]) -> bool:
+    """Does helm run at this moment?
+
+    The job restarts its container within one pod, with a thousand tries: between two of them it counts as active, too, and only
+    the container's state tells that nobody is at work. A pod that nobody sees may be at work.
+    """
     status = mapping(job, "status")
     conditions = status.get("conditions")
     over = any(
         mapping(each).get("type") in {"Complete", "Failed"} and mapping(each).get("status") == "True"
         for each in (conditions if isinstance(conditions, list) else ())
     )
-    return over or bool(integer(status.get("failed"))) or not integer(status.get("active"))
+    if over or not integer(status.get("active")):
+        return False
+    labels = f"job-name={text(mapping(job, 'metadata').get('name'))}"
+    pods = target.downstream.list(PODS, NAMESPACE, labels=labels).items
+    states = [mapping(each, "state") for pod in pods for each in _containers(pod)]
+    return not states or any("running" in state for state in states)
+
+
+def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    statuses = mapping(pod, "status").get("containerStatuses")
+    return [mapping(each) for each in statuses] if isinstance(statuses, list) else []
 
 
 def _outcome(job: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ _JOB_TIMEOUT = 45
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """No arguments."""
     item = cluster_object(target)
     if isinstance(item, NotPossible):
         return item

@@ -13,12 +13,12 @@ from typing import Any
 
 from rancher_ext.client.changes import Place, Value
 from rancher_ext.client.kubernetes import DAEMON_SETS
-from rancher_ext.client.snapshot import is_reachable
 from rancher_ext.errors import NotFound
 from rancher_ext.fleet.cni import workload_of
 from rancher_ext.fleet.parse import integer, mapping, text
 from rancher_ext.remediation.action import Action, NotNeeded, NotPossible, PlannedStep, Risk, Settled, UndoKind
 from rancher_ext.remediation.change import Change, Target
+from rancher_ext.remediation.inside import refusal
 
 ANNOTATION = "drover.io/restarted-at-generation"
 _PATH = ("spec", "template", "metadata", "annotations", ANNOTATION)
@@ -28,11 +28,13 @@ _NETWORK = ("flannel", "canal", "calico")
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible | NotNeeded:
+    """`os: linux` (the default) or `windows`."""
     system = arguments.get("os", "linux")
     if set(arguments) - {"os"} or system not in {"linux", "windows"}:
         return NotPossible("the action understands os: linux or windows")
-    if not is_reachable(target.snapshot):
-        return NotPossible("Rancher does not reach the cluster's API, so no pod can be restarted")
+    refused = refusal(target, ", so no pod can be restarted")
+    if refused:
+        return refused
     found = list(_windows(target)) if system == "windows" else list(_linux(target))
     if not found and system == "windows":
         return NotNeeded("the CNI has no DaemonSet for Windows nodes")
@@ -41,9 +43,9 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
     changes, lines = [], []
     for item in found:
         metadata = mapping(item, "metadata")
-        refused = _not_rolling(item)
-        if refused:
-            return NotPossible(refused)
+        hindrance = _not_rolling(item)
+        if hindrance:
+            return NotPossible(hindrance)
         place = Place(DAEMON_SETS, text(metadata.get("namespace")), text(metadata.get("name")), _PATH)
         generation = str(integer(metadata.get("generation")) or 0)
         before = Value.of(item, _PATH)
@@ -59,7 +61,7 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         )
         lines += [f" DaemonSet {place.namespace}/{place.name}:", f"+  template annotation {ANNOTATION}: '{generation}'"]
     names = ", ".join(change.place.name for change in changes)
-    nodes = sum(integer(mapping(item, "status").get("desiredNumberScheduled")) or 0 for item in found)
+    nodes = sum(_desired(item) for item in found)
     at_once = max(_at_once(item) for item in found)
     return PlannedStep(
         action=ACTION.name,
@@ -89,7 +91,9 @@ def settled(target: Target, step: PlannedStep) -> Settled:
         current = (integer(status.get("observedGeneration")) or 0) >= (
             integer(mapping(item, "metadata").get("generation")) or 0
         )
-        holds = holds and current and desired > 0 and updated >= desired - off and ready >= desired - off
+        # Where every kubelet is silent nothing was restarted, whatever the controller wants.
+        least = max(1, desired - off)
+        holds = holds and current and updated >= least and ready >= least
         seen.append(f"{write.place.name}: {updated}/{desired} restarted, {ready} ready")
     return Settled(holds=holds, seen="; ".join(seen))
 
@@ -111,7 +115,11 @@ def _windows(target: Target) -> Iterator[Mapping[str, Any]]:
         for item in sorted(listed, key=lambda each: text(mapping(each, "metadata").get("name"))):
             selector = mapping(item, "spec", "template", "spec", "nodeSelector")
             name = text(mapping(item, "metadata").get("name"))
-            if any(selector.get(label) == "windows" for label in _WINDOWS) and any(word in name for word in _NETWORK):
+            here = any(selector.get(label) == "windows" for label in _WINDOWS) and any(
+                word in name for word in _NETWORK
+            )
+            # A chart may bring it to a cluster without Windows nodes: there is nothing to restart, and nothing to wait for.
+            if here and _desired(item):
                 yield item
 
 
@@ -123,16 +131,23 @@ def _not_rolling(item: Mapping[str, Any]) -> str | None:
     strategy = mapping(item, "spec", "updateStrategy")
     if strategy.get("type") == "OnDelete":
         return f"{name} is updated only when its pods are deleted (OnDelete): delete them one after another by hand"
-    desired = integer(mapping(item, "status").get("desiredNumberScheduled")) or 0
+    desired = _desired(item)
+    if not desired:
+        return f"{name} runs on no node: a restart brings it to none"
     if desired > 1 and _at_once(item) >= desired:
         return f"{name} may replace all its {desired} pods at once (maxUnavailable): lower that first"
     return None
 
 
+def _desired(item: Mapping[str, Any]) -> int:
+    """On how many nodes it shall run, as its controller counts them."""
+    return integer(mapping(item, "status").get("desiredNumberScheduled")) or 0
+
+
 def _at_once(item: Mapping[str, Any]) -> int:
     """`maxUnavailable` as a number, as the controller rounds it: up, and at least one."""
     limit = mapping(item, "spec", "updateStrategy", "rollingUpdate").get("maxUnavailable", 1)
-    desired = integer(mapping(item, "status").get("desiredNumberScheduled")) or 0
+    desired = _desired(item)
     if isinstance(limit, str) and limit.endswith("%"):
         share = integer(limit[:-1]) or 0
         return max(1, ceil(desired * share / 100))

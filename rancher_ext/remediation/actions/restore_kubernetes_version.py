@@ -31,6 +31,7 @@ _MODE = "kubernetesVersion"
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """No arguments."""
     if not target.snapshot.initialized:
         return NotPossible("the cluster was never up: there is nothing to go back to")
     found = earlier_version(target)

@@ -53,11 +53,20 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         return NotPossible(
             f"additionalManifest has a HelmChartConfig {chart}: two sources would fight, change it there"
         )
-    ranges = ",".join(cluster_cidrs(mapping(item, *RKE_CONFIG, "machineGlobalConfig")))
+    families = cluster_cidrs(mapping(item, *RKE_CONFIG, "machineGlobalConfig"))
+    ranges = ",".join(part.strip() for each in families for part in each.split(","))
     changes: list[Change] = []
     if arguments.get("restore") is True:
-        changes.append(_last_good(target, item, chart))
+        good = _last_good(target, item, chart)
+        moved = _overlay_moves(good)
+        if moved:
+            return NotPossible(f"{moved}, and the last good values have another one: correct the wrong value by hand")
+        changes.append(good)
     for keys, value in _leaves(values):
+        if value == CLUSTER_CIDR and ("," in ranges or ":" in ranges):
+            return NotPossible(
+                f"its pods have the ranges {ranges}, and the chart wants each family under a key of its own: a person sets them"
+            )
         after = Value(present=True, value=ranges if value == CLUSTER_CIDR else value)
         if keys in _NEVER and value != CLUSTER_CIDR:
             return NotPossible(_NEVER[keys])
@@ -93,6 +102,12 @@ def _last_good(target: Target, item: Mapping[str, Any], chart: str) -> Change:
     return change_of(target, item, path, good if good.present else ABSENT)
 
 
+def _overlay_moves(change: Change) -> str | None:
+    """Why the values as a whole must not be exchanged: with the wrong one the overlay's shape would change, too."""
+    before, after = (mapping(value.value) if value.present else {} for value in (change.before, change.after))
+    return next((why for keys, why in _NEVER.items() if Value.of(before, keys) != Value.of(after, keys)), None)
+
+
 def _stray_range(target: Target, item: Mapping[str, Any], chart: str, ranges: str) -> str | None:
     """Why a pod range in the chart's values must stay. One that differs from the cluster's own, in which all nodes are, may go."""
     given = text(mapping(item, *RKE_CONFIG, "chartValues", chart).get("podCidr"))
@@ -117,7 +132,8 @@ def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[
 
 ACTION = Action(
     name="set-chart-values",
-    risk=Risk.SAFE,
+    # The pods of the CNI roll, as with restart-cni-pods.
+    risk=Risk.DISRUPTIVE,
     undo=UndoKind.EXACT,
     expected=timedelta(minutes=5),
     preview=preview,

@@ -22,6 +22,7 @@ _OFF = Value(present=True, value=False)
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible | NotNeeded:
+    """No arguments."""
     if is_rke1(target.snapshot):
         item = editable_cluster(target)
         if isinstance(item, NotPossible):

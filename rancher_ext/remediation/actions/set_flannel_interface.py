@@ -18,14 +18,17 @@ from rancher_ext.fleet.cni import Cni
 from rancher_ext.fleet.parse import mapping, text
 from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, UndoKind
 from rancher_ext.remediation.change import Target
+from rancher_ext.remediation.cidr import parse
 from rancher_ext.remediation.diff import field_diff
-from rancher_ext.remediation.spec import RKE_CONFIG, change_of, read_cluster
+from rancher_ext.remediation.spec import RKE_CONFIG, change_of, cluster_cidrs, read_cluster
 
 _PUBLIC = "flannel.alpha.coreos.com/public-ip"
+_OVERWRITE = "flannel.alpha.coreos.com/public-ip-overwrite"
 _DEFAULTS = ["--ip-masq", "--kube-subnet-mgr"]
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """No arguments."""
     snapshot = target.snapshot
     if arguments:
         return NotPossible("the action has no arguments")
@@ -40,9 +43,22 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
         for node in snapshot.nodes
         if (announced := dict(node.annotations).get(_PUBLIC, "")) and announced != node.internal_ip
     ]
+    chosen = next((node.name for node in snapshot.nodes if _OVERWRITE in dict(node.annotations)), None)
+    if chosen:
+        return NotPossible(
+            f"somebody gave {chosen} the address by which flannel announces it ({_OVERWRITE}): that is meant"
+        )
     expression = matching(addresses, wrong)
     if isinstance(expression, NotPossible):
         return expression
+    shared = expression.removeprefix("^").replace("\\.", ".")
+    pools = [parse(each) for each in cluster_cidrs(mapping(item, *RKE_CONFIG, "machineGlobalConfig"))]
+    inside = next((pool for pool in pools if pool and str(pool.network_address).startswith(shared)), None)
+    if inside:
+        # Every node has bridges and devices of the pods' own network, and the first interface that matches is taken.
+        return NotPossible(
+            f"{expression} would match the pods' own addresses ({inside}), too: name the interface by hand"
+        )
     chart = f"rke2-{snapshot.cni.value}"
     path = (*RKE_CONFIG, "chartValues", chart, "flannel")
     present = mapping(item, *path)

@@ -16,9 +16,11 @@ from rancher_ext.fleet.parse import mapping, text
 from rancher_ext.remediation.action import Action, NotPossible, PlannedStep, Risk, Settled, UndoKind
 from rancher_ext.remediation.change import Change, Target
 from rancher_ext.remediation.diff import field_diff
+from rancher_ext.remediation.manifests import documents_of, key_of, present_text
 from rancher_ext.remediation.spec import (
     RKE_CONFIG,
     change_of,
+    configured,
     drain_changes,
     flag_of,
     items_of,
@@ -30,13 +32,19 @@ from rancher_ext.remediation.spec import (
 GLOBAL = (*RKE_CONFIG, "machineGlobalConfig")
 SELECTED = (*RKE_CONFIG, "machineSelectorConfig")
 _NEVER = frozenset({"cni", "cluster-cidr", "service-cidr", "cluster-dns", "cluster-domain", "flannel-backend"})
+# What a restart with the former value does not bring back.
+_LASTING = {
+    "disable-cloud-controller": " Nodes keep the provider id that the built-in controller gives them: a cloud's own controller "
+    "would not take them over later."
+}
 _WORDS = ("set", "unset", "add", "remove", "only_without")
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
     """`set: {key: value}`, `unset: [key]`, `add: {list-key: [item]}`, `remove: {list-key: [flag or flag=value]}`.
 
-    `only_without: [key]` leaves it to people where one of these keys has a value.
+    `only_without: [key, additionalManifest=word]` leaves it to people where somebody set one of these keys, for whichever machines,
+    or delivers something of such a name.
     """
     wrong = _wrong(arguments)
     if wrong:
@@ -45,10 +53,9 @@ def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPo
     if isinstance(item, NotPossible):
         return item
     wanted = {**mapping(arguments, "set"), **mapping(arguments, "add")}
-    config = mapping(item, *GLOBAL)
-    other = next((key for key in arguments.get("only_without", []) if config.get(key)), None)
+    other = next((found for key in arguments.get("only_without", []) if (found := _another_plan(item, str(key)))), None)
     if other:
-        return NotPossible(f"its configuration has {other}: {config[other]}, so somebody had another plan")
+        return NotPossible(f"its configuration has {other}, so somebody had another plan")
     known = known_arguments(target) if wanted else frozenset()
     lost = sorted(key for key in wanted if known and key not in known)
     if lost:
@@ -96,7 +103,8 @@ def plan_configuration(
         title=title,
         writes=(*drains, *changes),
         diff="\n".join(field_diff(item, each.place.path, each.before, each.after) for each in (*drains, *changes)),
-        effect=restart_effect(target, drains=len(drains)),
+        effect=restart_effect(target, drains=len(drains))
+        + "".join(_LASTING.get(key, "") for key in arguments.get("unset", [])),
         arguments=dict(arguments),
     )
 
@@ -112,6 +120,22 @@ def settled(target: Target, step: PlannedStep) -> Settled:
         if Value.of(plane, path) != write.after:
             return Settled(holds=False, seen=f"{write.place.path[-1]} is not yet in the plan of the machines")
     return Settled(holds=True, seen="Rancher has taken the arguments over")
+
+
+def _another_plan(item: Mapping[str, Any], key: str) -> str:
+    """What somebody has for this key, for whichever machines; empty where nobody has.
+
+    `additionalManifest=word` looks for a document in the additional manifest whose name has that word.
+    """
+    name, _, word = key.partition("=")
+    if not word:
+        values = [value for value in configured(item, name) if value]
+        return f"{name}: {values[0]}" if values else ""
+    documents = documents_of(present_text(item))
+    if isinstance(documents, NotPossible):
+        return ""
+    found = next((key_of(each)[3] for each in documents if word in key_of(each)[3]), "")
+    return f"{found} in its {name}" if found else ""
 
 
 def _keys_of(arguments: Mapping[str, Any]) -> str:

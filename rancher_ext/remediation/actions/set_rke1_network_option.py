@@ -23,6 +23,7 @@ _EFFECTS = {
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """`option: value`, one of the network block."""
     item = editable_cluster(target)
     if isinstance(item, NotPossible):
         return item

@@ -28,6 +28,7 @@ _SERVICES = frozenset({"kubelet", "kubeproxy", "kubeController"})
 
 
 def preview(target: Target, arguments: Mapping[str, Any]) -> PlannedStep | NotPossible:
+    """`service: kubeproxy, env: NAME=value`, and `rke_tools: v0.1.111` for the oldest image that knows it."""
     item = editable_cluster(target)
     if isinstance(item, NotPossible):
         return item

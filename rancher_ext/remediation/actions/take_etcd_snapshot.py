@@ -116,8 +116,14 @@ def settled(target: Target, step: PlannedStep) -> Settled:
 
 
 def _fresh(target: Target, within: timedelta) -> EtcdCopy | None:
-    taken_at = target.snapshot.taken_at
-    return next((copy for copy in etcd_copies(target) if copy.done and taken_at - copy.created <= within), None)
+    """The newest complete copy that could be fetched: one that lies on a machine which is gone, or which is the broken one, saves nobody."""
+    snapshot = target.snapshot
+    ready = {node.name for node in snapshot.nodes if node.ready}
+    machines = {name for machine in snapshot.machines for name in (machine.node, machine.name) if name}
+    # Where the network is down everywhere, no node is ready, and their disks are as good as before.
+    there = machines & ready or machines
+    copies = [copy for copy in etcd_copies(target) if copy.done and snapshot.taken_at - copy.created <= within]
+    return next((copy for copy in copies if copy.s3 or not copy.node or copy.node in there), None)
 
 
 def _have(copy: EtcdCopy) -> NotNeeded:

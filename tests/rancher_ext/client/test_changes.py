@@ -183,7 +183,7 @@ def test_a_cluster_that_never_holds_still_is_a_conflict_in_the_end() -> None:
 def test_a_field_that_somebody_else_changed_is_left_alone() -> None:
     api = OneObject({"spec": {"rkeConfig": {"chartValues": {"rke2-canal": OTHER.value}}}})
 
-    with pytest.raises(FieldMoved, match=r"eth9.*the plan expected not set"):
+    with pytest.raises(FieldMoved, match=r"a mapping of flannel; the plan expected not set"):
         write(api, IFACE, ABSENT)
     assert api.writes == []
 
@@ -335,3 +335,23 @@ def test_a_value_survives_storage(value: Any) -> None:
     kept = Value(present=True, value=value)
 
     assert Value.from_json(json.loads(json.dumps(kept.to_json()))) == kept
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        ("kind: Secret\nstringData: {password: hunter2}\n", "a text of 2 lines and 45 characters"),
+        (["HTTPS_PROXY=http://robot:hunter2@proxy"], "a list of 1"),
+        ({"rke2-canal": {"password": "hunter2"}}, "a mapping of rke2-canal"),
+        ("hunter2" * 20, "a text of 1 lines and 140 characters"),
+        ("eth9", "'eth9'"),
+    ],
+)
+def test_a_message_tells_the_shape_of_what_may_hold_secrets(theirs, told) -> None:
+    """It goes into logs and into the issue."""
+    api = OneObject({"spec": {"x": theirs}})
+    place = Place(PLACE.resource, PLACE.namespace, PLACE.name, ("spec", "x"))
+    with pytest.raises(FieldMoved) as caught:
+        set_field(api, place, Value(present=True, value=1), expected=Value(present=True, value=2), uid=UID)
+    assert "hunter2" not in caught.value.message
+    assert f"is {told};" in caught.value.message

@@ -129,6 +129,19 @@ class TestFields:
         assert not take_back(look(), change).wrote
 
 
+def test_with_the_object_the_change_is_gone_and_an_undo_goes_on(rancher):
+    look = rancher()
+    apply(look(), MAKE)
+    place = Place(CONFIG_MAPS, "fleet-default", "drover-test", ("data", "a"))
+    change = Change(place, get(look)["metadata"]["uid"], Value(present=True, value="1"), Value(present=True, value="2"))
+    apply(look(), change)
+    look().local.delete(CONFIG_MAPS, "drover-test", "fleet-default", uid=change.uid)
+    result = take_back(look(), change)
+    assert not result.wrote
+    assert result.seen.endswith("the object is gone")
+    assert is_back(look(), change)
+
+
 def test_a_call_goes_through_ranchers_own_api_and_has_nothing_to_take_back(rancher):
     look = rancher()
     call = Call("cluster", look.cluster.id, "generateKubeconfig")

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from rancher_ext.catalogue.playbooks import load_playbooks
+from rancher_ext.catalogue.shipped import shipped_config_dir
 from rancher_ext.client.changes import FieldMoved
 from rancher_ext.fleet.versions import Version
 from rancher_ext.remediation.action import NotNeeded, NotPossible
@@ -16,6 +18,7 @@ from tests.rancher_ext.remediation.world import (
     carry_out,
     config,
     edit,
+    freeze,
     inside,
     planned,
     refused,
@@ -26,6 +29,12 @@ from tests.rancher_ext.remediation.world import (
 )
 
 NEVER_CONNECTED = ("v2.11.3", "rke2-canal-never-connected")
+BOOKS = load_playbooks({path.stem for path in (shipped_config_dir() / "signatures").glob("*.yaml")})
+CLOUD_CONTROLLER = """\
+apiVersion: helm.cattle.io/v1
+kind: HelmChart
+metadata: {name: aws-cloud-controller-manager, namespace: kube-system}
+"""
 NFT = {"chart": "rke2-canal", "values": {"flannel": {"enableNFTables": False}}}
 
 
@@ -108,9 +117,19 @@ class TestChartValues:
 
     def test_the_clusters_own_range_is_filled_in(self, rancher):
         look = rancher(*NEVER_CONNECTED)
-        edit(look, machineGlobalConfig={"cluster-cidr": "10.52.0.0/16,2001:cafe:52::/56"})
+        edit(look, machineGlobalConfig={"cluster-cidr": "10.52.0.0/16"})
         step = planned(look, "set-chart-values", chart="rke2-canal", values={"podCidr": "{cluster-cidr}"})
-        assert step.writes[0].after.value == "10.52.0.0/16,2001:cafe:52::/56"
+        assert step.writes[0].after.value == "10.52.0.0/16"
+
+    @pytest.mark.parametrize(
+        "ranges", ["10.52.0.0/16,2001:cafe:52::/56", ["10.52.0.0/16", "2001:cafe:52::/56"], "fd00::/56"]
+    )
+    def test_two_families_are_not_one_value(self, rancher, ranges):
+        """The chart has a key for each, and a list in the first would make Flannel's configuration one that it cannot read."""
+        look = rancher(*NEVER_CONNECTED)
+        edit(look, machineGlobalConfig={"cluster-cidr": ranges})
+        why = refused(look, "set-chart-values", chart="rke2-canal", values={"podCidr": "{cluster-cidr}"})
+        assert "each family under a key of its own" in why
 
     @pytest.mark.parametrize(
         "values",
@@ -146,6 +165,15 @@ class TestChartValues:
         assert config(look)["chartValues"]["rke2-canal"] == good
         undo(look, step)
         assert config(look)["chartValues"] == before
+
+    @pytest.mark.parametrize(
+        "values", [{"flannel": {"backend": "host-gw"}}, {"flannel": {"vni": 4096}, "x": 1}, {"podCidr": "10.9.0.0/16"}]
+    )
+    def test_the_overlay_does_not_change_with_the_wrong_value(self, rancher, values):
+        """Without a complete reconcile nothing is known to be good, and all values would go: the backend among them."""
+        look = rancher(*NEVER_CONNECTED)
+        edit(look, chartValues={"rke2-canal": values})
+        assert "is not changed" in refused(look, "set-chart-values", chart="rke2-canal", restore=True)
 
     def test_a_second_source_of_the_same_values_is_a_fight(self, rancher):
         look = rancher(*NEVER_CONNECTED)
@@ -341,6 +369,25 @@ class TestMachineConfig:
         edit(look, machineGlobalConfig={"cloud-provider-name": "aws"})
         assert "has cloud-provider-name: aws" in refused(look, "set-machine-config", **wish)
 
+    @pytest.mark.parametrize(
+        ("theirs", "why"),
+        [
+            ({"machineSelectorConfig": [{"config": {"cloud-provider-name": "aws"}}]}, "cloud-provider-name: aws"),
+            ({"additionalManifest": CLOUD_CONTROLLER}, "aws-cloud-controller-manager in its additionalManifest"),
+        ],
+    )
+    def test_the_built_in_cloud_controller_is_not_put_in_the_place_of_a_clouds_own(self, rancher, theirs, why):
+        """It would give the nodes a provider id that nobody can change, and the cloud's controller would never take them over."""
+        look = rancher("v2.11.3", "k3s-flannel-cloud-uninitialized")
+        wishes = next(
+            step.arguments
+            for step in BOOKS["ccm-uninitialized-taint"].variants[0].steps
+            if step.action == "set-machine-config"
+        )
+        assert "provider id" in planned(look, "set-machine-config", **wishes).effect
+        edit(look, **theirs)
+        assert why in refused(look, "set-machine-config", **wishes)
+
     def test_a_key_that_the_release_does_not_know_would_vanish(self, rancher, monkeypatch):
         look = rancher(*self.KUBELET)
         target = look()
@@ -455,6 +502,26 @@ class TestKubeletParameters:
 
 
 class TestFlannelInterface:
+    def test_an_expression_that_the_pods_addresses_match_is_none(self, rancher):
+        """Bridges and devices of the pods' network stand on every node, and flannel takes the first that matches."""
+        look = rancher("v2.11.3", "rke2-canal-healthy")
+        (first, second, *_) = sorted(node.name for node in look().snapshot.nodes)
+        freeze(look)
+        for name, address in ((first, "10.1.0.7"), (second, "10.7.0.7")):
+            addresses = [{"type": "InternalIP", "address": address}]
+            inside(look, "PATCH", f"/api/v1/nodes/{name}/status", {"status": {"addresses": addresses}})
+        for node in look().snapshot.nodes:
+            if node.name not in {first, second}:
+                inside(look, "DELETE", f"/api/v1/nodes/{node.name}")
+        assert "would match the pods' own addresses (10.42.0.0/16)" in refused(look, "set-flannel-interface")
+
+    def test_an_address_that_somebody_gave_a_node_is_meant(self, rancher):
+        look = rancher("v2.11.3", "rke2-canal-healthy")
+        name = min(node.name for node in look().snapshot.nodes)
+        annotations = {"flannel.alpha.coreos.com/public-ip-overwrite": "203.0.113.7"}
+        inside(look, "PATCH", f"/api/v1/nodes/{name}", {"metadata": {"annotations": annotations}})
+        assert f"somebody gave {name} the address" in refused(look, "set-flannel-interface")
+
     def test_the_expression_is_what_the_addresses_share(self, rancher):
         look = rancher("v2.11.3", "rke2-canal-healthy")
         edit(look, chartValues={"rke2-canal": {"flannel": {"iface": "eth9"}}})

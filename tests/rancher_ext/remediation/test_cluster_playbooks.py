@@ -183,7 +183,9 @@ class TestVariants:
             "metadata": {"name": "calico-windows", "namespace": "kube-system"},
             "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
         }
-        inside(look, "POST", "/apis/apps/v1/namespaces/kube-system/daemonsets", item)
+        path = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+        inside(look, "POST", path, item)
+        inside(look, "PATCH", f"{path}/calico-windows/status", {"status": {"desiredNumberScheduled": 2}})
         plan = planned(look, "felix-not-ready-503")
         assert [write.place.name for step in plan.steps for write in step.writes] == ["rke2-canal", "calico-windows"]
 

@@ -1,5 +1,6 @@
 """What counts as cured? Positive proof, and what cannot be seen is said."""
 
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -97,6 +98,63 @@ class TestWhatCannotBeSeen:
         found = item("cni-ready-everywhere", target(a_cluster(distribution=Distribution.K3S)))
         assert found.holds is None
         assert "inside K3s" in found.seen
+
+
+class TestEveryNode:
+    """The DaemonSet may be ready where the network is not."""
+
+    LEASE = (("flannel.alpha.coreos.com/backend-data", '{"VNI":1}'),)
+
+    def found(self, nodes, *, pods=(2, 2), daemon_sets=(), fails=None):
+        given = target(a_cluster(nodes=nodes, pods=pods))
+
+        def listed(_, namespace):
+            if fails:
+                raise fails
+            return SimpleNamespace(items=list(daemon_sets) if namespace == "kube-system" else [])
+
+        given.downstream.list = listed
+        return item("cni-ready-everywhere", given)
+
+    def test_a_linux_node_without_a_lease_is_not_on_the_network(self):
+        with_one, without = replace(a_node("n0"), annotations=self.LEASE), a_node("n1")
+        found = self.found([with_one, without])
+        assert (found.holds, found.seen) == (False, "rke2-canal 2/2, no lease on n1")
+        assert self.found([with_one, replace(without, annotations=self.LEASE)]).holds
+
+    def test_one_that_was_off_before_needs_none(self):
+        off = a_node("n1", ready=None, ready_for=minutes(90))
+        assert self.found([replace(a_node("n0"), annotations=self.LEASE), off]).holds
+
+    def test_where_no_node_shows_a_lease_nothing_is_concluded(self):
+        assert self.found([a_node("n0"), a_node("n1")]).holds
+
+    def windows(self, ready):
+        selector = {"nodeSelector": {"kubernetes.io/os": "windows"}}
+        return {
+            "metadata": {"name": "kube-flannel-windows"},
+            "spec": {"template": {"spec": selector}},
+            "status": {"desiredNumberScheduled": 1, "numberReady": ready},
+        }
+
+    def test_windows_nodes_count_apart(self):
+        nodes = [a_node("n0"), replace(a_node("w0", ready=False), os="windows")]
+        found = self.found(nodes, pods=(1, 1))
+        assert (found.holds, found.seen) == (False, "rke2-canal 1/1, Windows nodes 0/1")
+
+    @pytest.mark.parametrize(("ready", "holds"), [(1, True), (0, False)])
+    def test_and_so_does_their_daemon_set(self, ready, holds):
+        nodes = [a_node("n0"), replace(a_node("w0"), os="windows")]
+        linux = {"metadata": {"name": "kube-proxy"}, "status": {"desiredNumberScheduled": 2}}
+        found = self.found(nodes, pods=(1, 1), daemon_sets=[linux, self.windows(ready)])
+        assert found.holds is holds
+        assert found.seen == f"rke2-canal 1/1, Windows nodes 1/1, kube-flannel-windows {ready}/1"
+
+    def test_what_cannot_be_read_of_them_is_said(self):
+        nodes = [a_node("n0"), replace(a_node("w0"), os="windows")]
+        found = self.found(nodes, pods=(1, 1), fails=RancherUnreachable("x"))
+        assert found.holds
+        assert found.seen.endswith("their DaemonSets cannot be read (RancherUnreachable)")
 
 
 class TestFreshPod:

@@ -59,3 +59,21 @@ def test_a_whole_object_is_made_or_deleted():
 
 def test_the_same_value_twice_is_no_change():
     assert object_diff(value({"a": 1}), value({"a": 1})) == " … 1 line as before"
+
+
+def test_what_others_wrote_around_it_keeps_its_secrets():
+    """A diff goes into an issue."""
+    before = ["HTTPS_PROXY=http://robot:hunter2@proxy.example:3128", "S3_SECRET_KEY=abcdef0123"]
+    shown = field_diff({}, ("spec", "extraEnv"), value(before), value([*before, "OURS=true"]))
+    assert "hunter2" not in shown
+    assert "abcdef0123" not in shown
+    assert "http://robot:<masked:password>@proxy.example:3128" in shown
+    assert shown.endswith("+- OURS=true")
+    assert shown == field_diff({}, ("spec", "extraEnv"), value(before), value([*before, "OURS=true"]))
+
+
+def test_values_that_are_taken_out_keep_theirs():
+    gone = value({"registry": {"username": "robot", "password": "hunter2"}, "image": "a/b:1"})
+    shown = field_diff({}, ("spec", "chart"), gone, ABSENT)
+    assert "hunter2" not in shown
+    assert "-  image: a/b:1" in shown

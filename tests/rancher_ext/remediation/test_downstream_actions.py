@@ -1,11 +1,14 @@
 """What is done inside the cluster: jobs, pods, definitions, taints and stale nodes, each once and only where it may be."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from rancher_ext.client.changes import FieldMoved
-from rancher_ext.remediation.action import NotNeeded
+from rancher_ext.fleet.cluster import Management
+from rancher_ext.fleet.node import Machine
+from rancher_ext.remediation.action import NotNeeded, NotPossible
 from rancher_ext.remediation.actions import gather
 from rancher_ext.remediation.change import is_applied, is_back
 from rancher_ext.simulator.clock import rfc3339
@@ -33,7 +36,7 @@ JOB = "/apis/batch/v1/namespaces/kube-system/jobs/helm-install-rke2-canal"
 UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
 
 
-@pytest.mark.parametrize(
+INSIDE = pytest.mark.parametrize(
     ("action", "arguments"),
     [
         ("rerun-helm-job", {"chart": "rke2-canal"}),
@@ -43,6 +46,37 @@ UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
         ("remove-taint", {"key": UNINITIALIZED}),
     ],
 )
+
+
+@INSIDE
+@pytest.mark.parametrize("management", [Management.IMPORTED, Management.HOSTED])
+def test_nothing_is_changed_in_a_cluster_that_rancher_did_not_make(rancher, action, arguments, management):
+    target = as_managed(rancher(*HEALTHY)(), management)
+    answer = gather()[action].preview(target, arguments)
+    assert isinstance(answer, NotPossible)
+    assert "not made by this Rancher" in answer.why
+
+
+def test_an_imported_cluster_gets_no_definitions_either(rancher):
+    answer = gather()["register-crds"].preview(as_managed(rancher(*LATE)(), Management.IMPORTED), {})
+    assert isinstance(answer, NotPossible)
+    rke1 = as_managed(rancher("v2.11.3", "rke1-canal-healthy")(), Management.IMPORTED)
+    assert isinstance(gather()["add-manifest"].preview(rke1, {"manifests": ["canal-rbac"]}), NotPossible)
+
+
+@INSIDE
+def test_nothing_is_changed_in_a_cluster_that_goes(rancher, action, arguments):
+    target = rancher(*HEALTHY)()
+    going = replace(target, snapshot=replace(target.snapshot, deleting=True))
+    assert gather()[action].preview(going, arguments) == NotPossible("it is being deleted")
+
+
+def as_managed(target, management):
+    identity = replace(target.snapshot.identity, management=management)
+    return replace(target, snapshot=replace(target.snapshot, identity=identity))
+
+
+@INSIDE
 def test_without_reach_nothing_inside_is_planned(rancher, action, arguments):
     assert "Rancher does not reach the cluster's API" in refused(rancher(*UNREACHED), action, **arguments)
 
@@ -67,12 +101,43 @@ class TestHelmJob:
         assert seen.holds
         assert seen.seen == "helm-install-rke2-canal has completed"
 
-    def test_a_job_at_work_is_left_alone(self, rancher):
+    @pytest.mark.parametrize("failed", [0, 3])
+    def test_a_job_at_work_is_left_alone(self, rancher, failed):
+        """However often it failed before: helm that is killed in its middle leaves a release that is locked."""
         look = rancher(*HEALTHY)
-        freeze(look)
-        status = {"status": {"active": 1, "succeeded": 0, "failed": 0, "conditions": []}}
-        inside(look, "PATCH", f"{JOB}/status", status)
+        self.with_a_pod(look, {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, failed=failed)
         assert "still at work" in refused(look, "rerun-helm-job", chart="rke2-canal")
+
+    def test_between_two_tries_nobody_is_at_work(self, rancher):
+        """Such a job restarts its container within one pod and counts as active all the time."""
+        look = rancher(*HEALTHY)
+        self.with_a_pod(look, {"waiting": {"reason": "CrashLoopBackOff"}}, failed=0)
+        assert planned(look, "rerun-helm-job", chart="rke2-canal").writes
+
+    def test_a_job_whose_pod_nobody_sees_may_be_at_work(self, rancher):
+        look = rancher(*HEALTHY)
+        self.with_a_pod(look, None, failed=0)
+        assert "still at work" in refused(look, "rerun-helm-job", chart="rke2-canal")
+
+    def with_a_pod(self, look, state, *, failed):
+        freeze(look)
+        inside(
+            look,
+            "PATCH",
+            f"{JOB}/status",
+            {"status": {"active": 1, "succeeded": 0, "failed": failed, "conditions": []}},
+        )
+        pods = "/api/v1/namespaces/kube-system/pods"
+        for pod in inside(look, "GET", f"{pods}?labelSelector=job-name%3Dhelm-install-rke2-canal")["items"]:
+            inside(look, "DELETE", f"{pods}/{pod['metadata']['name']}")
+        if state is None:
+            return
+        name = "helm-install-rke2-canal-x"
+        metadata = {"name": name, "namespace": "kube-system", "labels": {"job-name": "helm-install-rke2-canal"}}
+        spec = {"containers": [{"name": "helm", "image": "helm"}]}
+        inside(look, "POST", pods, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        container = {"name": "helm", "image": "helm", "imageID": "", "ready": False, "restartCount": 4, "state": state}
+        inside(look, "PATCH", f"{pods}/{name}/status", {"status": {"containerStatuses": [container]}})
 
     def test_only_where_a_chart_brings_the_network(self, rancher):
         assert "only RKE2" in refused(rancher("v2.11.3", "k3s-flannel-healthy"), "rerun-helm-job", chart="rke2-canal")
@@ -110,6 +175,29 @@ class TestRestart:
         assert answer.holds is holds
         assert seen in answer.seen
 
+    def test_where_every_kubelet_is_silent_nothing_was_restarted(self, rancher):
+        look = rancher(*HEALTHY)
+        freeze(look)
+        step = planned(look, "restart-cni-pods")
+        carry_out(look, step)
+        status = {
+            "observedGeneration": 9,
+            "desiredNumberScheduled": 3,
+            "updatedNumberScheduled": 0,
+            "numberReady": 0,
+        }
+        inside(look, "PATCH", f"{CANAL}/status", {"status": status})
+        for node in look().snapshot.nodes:
+            conditions = [{"type": "Ready", "status": "Unknown"}]
+            inside(look, "PATCH", f"/api/v1/nodes/{node.name}/status", {"status": {"conditions": conditions}})
+        assert not settled(look, step).holds
+
+    def test_a_daemon_set_that_runs_nowhere_is_not_restarted(self, rancher):
+        look = rancher(*HEALTHY)
+        freeze(look)
+        inside(look, "PATCH", f"{CANAL}/status", {"status": {"desiredNumberScheduled": 0}})
+        assert "runs on no node" in refused(look, "restart-cni-pods")
+
     @pytest.mark.parametrize(
         ("strategy", "why"),
         [
@@ -130,8 +218,9 @@ class TestRestart:
 
     def test_windows_is_a_step_of_its_own(self, rancher):
         look = rancher(*HEALTHY)
-        nothing = gather()["restart-cni-pods"].preview(look(), {"os": "windows"})
-        assert nothing == NotNeeded("the CNI has no DaemonSet for Windows nodes")
+        freeze(look)
+        nothing = NotNeeded("the CNI has no DaemonSet for Windows nodes")
+        assert gather()["restart-cni-pods"].preview(look(), {"os": "windows"}) == nothing
         inside(
             look,
             "POST",
@@ -141,6 +230,10 @@ class TestRestart:
         inside(
             look, "POST", "/apis/apps/v1/namespaces/kube-system/daemonsets", a_windows_daemon_set("windows-exporter")
         )
+        # A chart brings it to clusters without a Windows node, too: nothing would ever be restarted there.
+        assert gather()["restart-cni-pods"].preview(look(), {"os": "windows"}) == nothing
+        status = {"status": {"desiredNumberScheduled": 1}}
+        inside(look, "PATCH", "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-flannel-windows/status", status)
         step = planned(look, "restart-cni-pods", os="windows")
         assert [write.place.name for write in step.writes] == ["kube-flannel-windows"]
         assert [write.place.name for write in planned(look, "restart-cni-pods").writes] == ["rke2-canal"]
@@ -257,6 +350,45 @@ class TestStaleNodes:
         hours = int((taken - since) / timedelta(hours=1)) + 1
         assert "no node is without a machine" in refused(look, "remove-stale-node", silent_for=f"{hours}h")
 
+    @pytest.mark.parametrize("ready", ["True", "False"])
+    def test_a_node_that_came_back_meanwhile_is_left_alone(self, rancher, ready):
+        """An etcd snapshot is taken before, which may last half an hour."""
+        look = rancher(*STALE)
+        step = planned(look, "remove-stale-node")
+        freeze(look)
+        name = step.writes[0].place.name
+        conditions = [{"type": "Ready", "status": ready}]
+        inside(look, "PATCH", f"/api/v1/nodes/{name}/status", {"status": {"conditions": conditions}})
+        with pytest.raises(FieldMoved, match=f"{name} answers again"):
+            carry_out(look, step)
+        assert name in {node.name for node in look().snapshot.nodes}
+
+    def test_a_lease_that_is_renewed_meanwhile_is_a_sign_of_life(self, rancher):
+        look = rancher(*STALE)
+        step = planned(look, "remove-stale-node")
+        name = step.writes[0].place.name
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": "kube-node-lease"},
+            "spec": {"renewTime": rfc3339(look.fleet.clock.seconds() - 5).replace("Z", ".000000Z")},
+        }
+        inside(look, "POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", lease)
+        with pytest.raises(FieldMoved, match=f"{name} answers again"):
+            carry_out(look, step)
+
+    def test_a_machine_without_a_node_might_be_the_silent_one(self, rancher):
+        """Rancher knows the node of a machine only while it reaches the cluster."""
+        look = rancher(*STALE)
+        target = look()
+        gone = {write.place.name for write in planned(look, "remove-stale-node").writes}
+        since = min(node.ready_since for node in target.snapshot.nodes if node.name in gone)
+        for created, why in ((since - timedelta(days=1), "custom-1 does not say"), (target.snapshot.taken_at, "")):
+            machine = Machine("custom-1", created, registered=False)
+            snapshot = replace(target.snapshot, machines=(*target.snapshot.machines, machine))
+            answer = gather()["remove-stale-node"].preview(replace(target, snapshot=snapshot), {})
+            assert (why in answer.why) if why else len(answer.writes) == 2
+
     def test_nodes_with_etcd_are_for_people(self, rancher):
         look = rancher(*STALE)
         name = planned(look, "remove-stale-node").writes[0].place.name
@@ -312,6 +444,44 @@ class TestTaints:
         assert "taints" not in inside(look, "GET", f"/api/v1/nodes/{name}")["spec"]
         undo(look, step)
         assert inside(look, "GET", f"/api/v1/nodes/{name}")["spec"]["taints"] == taints[:1]
+        assert is_back(look(), step.writes[0])
+
+    @pytest.mark.parametrize(
+        ("config", "why"),
+        [
+            # Rancher's own form writes it into an entry without a selector.
+            ({"cloud-provider-name": "aws"}, "cloud provider aws"),
+            # The way of Rancher's guide for clouds outside of Kubernetes' tree.
+            ({"kubelet-arg": ["max-pods=200", "cloud-provider=external"]}, "cloud provider external"),
+        ],
+    )
+    def test_a_cloud_that_is_named_for_some_machines_counts(self, tainted, config, why):
+        look, _, _ = tainted
+        edit(look, **SWITCHED_OFF, machineSelectorConfig=[{"config": config}])
+        assert why in refused(look, "remove-taint", key=UNINITIALIZED)
+
+    def test_nodes_that_went_meanwhile_stop_neither_the_change_nor_its_undo(self, tainted):
+        look, name, taints = tainted
+        edit(look, **SWITCHED_OFF)
+        other = max(node.name for node in look().snapshot.nodes)
+        inside(look, "PATCH", f"/api/v1/nodes/{other}", {"spec": {"taints": taints[:1]}})
+        step = planned(look, "remove-taint", key=UNINITIALIZED)
+        assert len(step.writes) == 2
+        inside(look, "DELETE", f"/api/v1/nodes/{other}")
+        assert carry_out(look, step) == [True, False]
+        assert undo(look, step) == [False, True]
+        assert all(is_back(look(), write) for write in step.writes)
+        assert inside(look, "GET", f"/api/v1/nodes/{name}")["spec"]["taints"][-1]["key"] == UNINITIALIZED
+
+    def test_what_others_do_to_the_taints_does_not_make_ours_look_lost(self, tainted):
+        look, name, _ = tainted
+        edit(look, **SWITCHED_OFF)
+        step = planned(look, "remove-taint", key=UNINITIALIZED)
+        carry_out(look, step)
+        theirs = [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+        inside(look, "PATCH", f"/api/v1/nodes/{name}", {"spec": {"taints": theirs}})
+        assert not is_back(look(), step.writes[0])
+        undo(look, step)
         assert is_back(look(), step.writes[0])
 
     def test_a_controller_that_may_still_do_it_is_left_to_it(self, tainted):

@@ -138,6 +138,21 @@ class TestSnapshotOfRke2:
         assert "s1" in answer.why
         assert planned(take, look, fresh_within="30m")
 
+    def test_one_on_a_machine_that_is_gone_saves_nobody(self, look):
+        snapshot(look, 3600, nodeName="a-machine-that-is-gone")
+        assert planned(take, look)
+
+    def test_one_on_the_broken_machine_alone_does_not_count(self, rancher):
+        """The plan may be to delete just that machine."""
+        look = rancher("v2.11.3", "rke2-flannel-kubelet-flag", still=True)
+        without_snapshots(look)
+        nodes = look().snapshot.nodes
+        broken, well = (next(node.name for node in nodes if bool(node.ready) is ready) for ready in (False, True))
+        snapshot(look, 3600, "there", nodeName=broken)
+        assert not isinstance(take.preview(look(), {}), NotNeeded)
+        snapshot(look, 3600, "here", nodeName=well)
+        assert "here" in take.preview(look(), {}).why
+
     @pytest.mark.parametrize("file", [{"status": "failed"}, {"createdAt": ""}])
     def test_a_failed_one_does_not(self, look, file):
         snapshot(look, 3600, **file)

@@ -8,6 +8,7 @@ import yaml
 from rancher_ext.client.changes import FieldMoved
 from rancher_ext.remediation.action import UndoKind
 from rancher_ext.remediation.actions import gather
+from rancher_ext.remediation.change import is_back
 from rancher_ext.remediation.host_fix import FIXES, daemon_set
 from tests.rancher_ext.remediation.world import (
     carry_out,
@@ -126,6 +127,19 @@ class TestDirectly:
         )
         with pytest.raises(FieldMoved, match="not as Drover made it"):
             carry_out(look, end)
+
+    @pytest.mark.parametrize("way", ["end", "undo"])
+    def test_what_admission_rewrote_is_still_ours_and_goes(self, allowed, way):
+        """A registry of its own, a toleration more: privileged pods must not stay because of that."""
+        look = allowed()
+        step, end = planned(look, "host-fix", fix="load-modules"), planned(look, "end-host-fix", fix="load-modules")
+        carry_out(look, step)
+        pod = {"tolerations": [{"operator": "Exists"}, {"key": "added", "operator": "Exists"}]}
+        template = {"spec": {"template": {"metadata": {"labels": {"team": "platform"}}, "spec": pod}}}
+        inside(look, "PATCH", f"{PATH}/drover-host-fix-load-modules", template)
+        assert (carry_out(look, end) if way == "end" else undo(look, step)) == [True]
+        assert (carry_out(look, end) if way == "end" else undo(look, step)) == [False]
+        assert is_back(look(), step.writes[0])
 
     def test_a_remainder_of_an_earlier_run_is_taken_out_first(self, allowed):
         look = allowed()

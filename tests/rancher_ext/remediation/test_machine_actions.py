@@ -6,7 +6,8 @@ import dataclasses
 import pytest
 import requests
 
-from rancher_ext.client.kubernetes import MANAGEMENT_CLUSTERS, MANAGEMENT_NODES, PROVISIONING_CLUSTERS
+from rancher_ext.client.changes import FieldMoved
+from rancher_ext.client.kubernetes import MACHINES, MANAGEMENT_CLUSTERS, MANAGEMENT_NODES, PROVISIONING_CLUSTERS
 from rancher_ext.fleet.node import Machine, Node
 from rancher_ext.remediation.action import NotNeeded, NotPossible, PlannedStep
 from rancher_ext.remediation.actions import replace_machine as replace
@@ -54,6 +55,18 @@ class TestReplace:
         item["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["machine.cluster.x-k8s.io"]}
         look.fleet.local.put(MACHINE, item)
         assert "is being deleted already" in replace.preview(look(), {}).why
+
+    def test_a_second_broken_etcd_machine_stops_the_deletion(self, look):
+        (write,) = self.planned(look).writes
+        target = look()
+        others = [node.name for node in target.snapshot.nodes if node.name != write.place.name]
+        nodes = [
+            dataclasses.replace(node, ready=False) if node.name == others[0] else node for node in target.snapshot.nodes
+        ]
+        worse = dataclasses.replace(target, snapshot=dataclasses.replace(target.snapshot, nodes=tuple(nodes)))
+        with pytest.raises(FieldMoved, match="only 1 of the other 2 etcd machines are well"):
+            replace.ACTION.apply(worse, write)
+        assert look().local.get(MACHINES, write.place.name, "fleet-default")["metadata"]["uid"] == write.uid
 
     def test_a_custom_machine_has_nobody_who_would_make_it_again(self, look):
         (write,) = self.planned(look).writes
@@ -123,8 +136,15 @@ class TestReplaceOnRke1:
             if node["metadata"]["name"] == write.place.name
         ]
         assert item["status"]["nodeName"].endswith("worker1")
-        assert replace.ACTION.apply(look(), write).wrote
+        assert replace.ACTION.apply(self.with_a_broken_worker(look), write).wrote
         assert not replace.ACTION.apply(look(), write).wrote
+
+    def test_a_node_that_is_ready_again_keeps_its_machine(self, look):
+        """Between plan and deletion an etcd snapshot is taken, which may last half an hour."""
+        (write,) = replace.preview(self.with_a_broken_worker(look), {}).writes
+        with pytest.raises(FieldMoved, match="worker1 is ready again"):
+            replace.ACTION.apply(look(), write)
+        assert look().local.get(MANAGEMENT_NODES, write.place.name, look.cluster.id)["metadata"]["uid"] == write.uid
 
     def test_a_pool_that_replaces_nodes_itself_needs_no_hand(self, look):
         step = replace.preview(self.with_a_broken_worker(look), {})

@@ -149,3 +149,9 @@ def test_objects_are_named_for_a_sentence():
         named(shipped("flannel-rbac").documents) == "ClusterRole drover-flannel and ClusterRoleBinding drover-flannel"
     )
     assert named(shipped("calico-crds").documents).endswith(" and 19 more")
+
+
+def test_a_date_that_does_not_exist_is_told_and_no_crash():
+    answer = documents_of("kind: ConfigMap\ndata:\n  when: 2026-02-31\n")
+    assert isinstance(answer, NotPossible)
+    assert "not valid YAML" in answer.why

@@ -80,9 +80,16 @@ def test_an_older_rancher_with_newer_images_gets_the_variable(rancher):
 
 
 def test_another_distribution_is_explained(rancher):
-    made = planned(rancher("v2.12.0", "rke2-canal-never-connected"))
+    rke1 = BOOK.model_copy(update={"variants": BOOK.variants[:1]})
+    made = make_plan(rke1, SIGNATURE, rancher("v2.12.0", "rke2-canal-never-connected")(), gather())
     assert isinstance(made, Explanation)
     assert "no variant of enable-br-netfilter fits rke2" in made.why
+
+
+def test_what_needs_a_label_is_explained_without_it(rancher):
+    made = planned(rancher("v2.12.0", "rke2-canal-never-connected"))
+    assert isinstance(made, Explanation)
+    assert "nothing runs on its nodes without the label drover.io/host-fix=allow" in made.why
 
 
 @pytest.mark.parametrize(
@@ -197,7 +204,7 @@ def test_a_right_that_is_missing_leads_to_the_steps_for_a_person(rancher):
 def test_where_nothing_has_to_be_done_there_is_no_plan(rancher):
     made = make_plan(BOOK, SIGNATURE, rancher()(), answering(NotNeeded("it is there already")))
     assert isinstance(made, Explanation)
-    assert made.why == "it is there already"
+    assert made.why.startswith("it is there already; nothing runs on its nodes without the label")
 
 
 def test_what_has_nothing_to_do_is_named_beside_the_steps(rancher):

@@ -78,9 +78,13 @@ class TestOneWriter:
             ["10.99.0.128/26"],
         ]
 
-    def test_another_range_in_the_controllers_arguments_is_for_people(self, unassigned):
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"extraArgs": {"cluster-cidr": "10.99.0.0/16"}}, {"extraArgsArray": {"cluster-cidr": ["10.99.0.0/16"]}}],
+    )
+    def test_another_range_in_the_controllers_arguments_is_for_people(self, unassigned, arguments):
         look = unassigned
-        services = {"kubeController": {"extraArgs": {"cluster-cidr": "10.99.0.0/16"}}}
+        services = {"kubeController": arguments}
         path = f"/apis/management.cattle.io/v3/clusters/{look.cluster.id}"
         send(look, "PATCH", path, {"spec": {"rancherKubernetesEngineConfig": {"services": services}}})
         assert "names another cluster range" in refused(look, "assign-pod-cidr")
@@ -122,6 +126,26 @@ class TestOneWriter:
             annotations = {"flannel.alpha.coreos.com/backend-type": "vxlan"}
             inside(look, "PATCH", f"/api/v1/nodes/{name}", {"metadata": {"annotations": annotations}})
         assert settled(look, step).holds
+
+    def test_a_machine_that_is_off_keeps_nobody_waiting(self, unassigned):
+        """It registers nowhere until somebody switches it on, and the others are mended all the same."""
+        look = unassigned
+        step = planned(look, "assign-pod-cidr")
+        carry_out(look, step)
+        first, *others = sorted(ranges(look))
+        conditions = [{"type": "Ready", "status": "Unknown"}]
+        inside(look, "PATCH", f"/api/v1/nodes/{first}/status", {"status": {"conditions": conditions}})
+        assert not settled(look, step).holds
+        for name in others:
+            annotations = {"flannel.alpha.coreos.com/backend-type": "vxlan"}
+            inside(look, "PATCH", f"/api/v1/nodes/{name}", {"metadata": {"annotations": annotations}})
+        assert settled(look, step).holds
+
+    def test_a_node_that_went_meanwhile_does_not_stop_the_others(self, unassigned):
+        look = unassigned
+        step = planned(look, "assign-pod-cidr")
+        inside(look, "DELETE", f"/api/v1/nodes/{step.writes[1].place.name}")
+        assert carry_out(look, step) == [True, False, True, True]
 
     def test_a_run_that_broke_off_goes_on_with_the_same_ranges(self, unassigned):
         look = unassigned

@@ -11,6 +11,7 @@ from rancher_ext.client.norman import Norman
 from rancher_ext.client.transport import TokenSource, Transport
 from rancher_ext.errors import NotFound
 from rancher_ext.remediation.action import NotPossible, PlannedStep, Settled
+from rancher_ext.remediation.actions import gather
 from rancher_ext.remediation.actions import refresh_kontainer_metadata as refresh
 from rancher_ext.remediation.actions import rerun_rke1_network_job as rerun
 from rancher_ext.remediation.actions import set_rke1_service_argument as argument
@@ -335,3 +336,19 @@ class TestNetworkJob:
     def test_the_plan_of_an_unchanged_cluster_is_the_same(self, rancher):
         look = rancher(still=True)
         assert planned(rerun.ACTION, look) == planned(rerun.ACTION, look)
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [
+        ("set-rke1-network-option", {"enableBrNetfilter": True}),
+        ("set-rke1-service-argument", {"service": "kubelet", "key": "v", "value": "4"}),
+        ("set-rke1-service-env", {"service": "kubeproxy", "env": "A=b"}),
+        ("rerun-rke1-network-job", {}),
+        ("replace-machine", {}),
+    ],
+)
+def test_a_cluster_that_is_being_deleted_is_left_to_that(rancher, action, arguments):
+    target = rancher()()
+    going = replace(target, snapshot=replace(target.snapshot, deleting=True))
+    assert gather()[action].preview(going, arguments) == NotPossible("it is being deleted")
