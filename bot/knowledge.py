@@ -1,7 +1,9 @@
 """What does Drover know about failures and cures? Loaded once: signatures, playbooks, actions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from bot.policy.schema import Policy
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.catalogue import diagnose_bundle, load_signatures, shipped_config_dir
 from rancher_ext.catalogue.playbooks import load_playbooks, risk_of
-from rancher_ext.catalogue.yaml_lines import Problem, joined, read_yaml
+from rancher_ext.catalogue.yaml_lines import Problem, YamlFile, joined, read_yaml
 from rancher_ext.errors import ConfigError
 from rancher_ext.remediation.action import Action
 from rancher_ext.remediation.actions import gather
@@ -31,6 +33,11 @@ class LoadedKnowledge:
     @cached_property
     def actions(self) -> Mapping[str, Action]:
         return gather()
+
+    @cached_property
+    def since(self) -> Mapping[str, date]:
+        """Since when the catalogue knows each signature."""
+        return {signature.id: signature.since for signature in self.signatures}
 
     def diagnose(self, bundle: Bundle) -> Diagnosis:
         return diagnose_bundle(bundle, self.signatures)
@@ -53,8 +60,11 @@ def load_knowledge(signature_dirs: Iterable[Path] = (), playbook_dirs: Iterable[
     return LoadedKnowledge(signatures, load_playbooks({signature.id for signature in signatures}, playbook_dirs))
 
 
-def load_policy(file: Path | None = None) -> Policy:
-    """The policy, from the given file or the shipped one. Raises ConfigError with file:line for every problem."""
+def load_policy(file: Path | None = None, knowledge: LoadedKnowledge | None = None) -> Policy:
+    """The policy, from the given file or the shipped one. Raises ConfigError with file:line for every problem.
+
+    With `knowledge` also for signatures, playbooks and actions that do not exist: a `never` for a misspelt one protects nothing.
+    """
     path = file or shipped_config_dir() / "policy.yaml"
     document = read_yaml(path)
     if isinstance(document, Problem):
@@ -64,6 +74,27 @@ def load_policy(file: Path | None = None) -> Policy:
         policy = Policy.model_validate(document.value or {})
     except ValidationError as error:
         problems += document.problems(error)
+    else:
+        problems += _unknown_names(document, policy, knowledge) if knowledge else []
     if problems:
         raise ConfigError(joined(problems), cure="Mend the policy; without one Drover does not start.")
     return policy
+
+
+def _unknown_names(document: YamlFile, policy: Policy, knowledge: LoadedKnowledge) -> list[Problem]:
+    signatures = {signature.id for signature in knowledge.signatures}
+    playbooks = {playbook.id for playbook in knowledge.playbooks.values()}
+    named: list[tuple[tuple[str | int, ...], str, str, Collection[str]]] = []
+    for index, rule in enumerate(policy.rules):
+        if rule.when.signature is not None:
+            named.append((("rules", index, "when", "signature"), "signature", rule.when.signature, signatures))
+        if rule.when.playbook is not None:
+            named.append((("rules", index, "when", "playbook"), "playbook", rule.when.playbook, playbooks))
+    named += [(("needed_labels", action), "action", action, knowledge.actions) for action in policy.needed_labels]
+    problems = []
+    for place, what, name, known in named:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            problems.append(Problem(str(document.path), document.line(place), f"there is no {what} {name!r}.{hint}"))
+    return problems

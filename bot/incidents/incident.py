@@ -71,7 +71,19 @@ MOVES: Mapping[State, frozenset[State]] = {
     _S.ROLLED_BACK: frozenset({_S.ESCALATED, _S.DIAGNOSING, _S.SUPERSEDED}),
     _S.ESCALATED: frozenset({_S.DIAGNOSING, _S.SUPERSEDED, _S.REPORTED, _S.ROLLING_BACK}),
     _S.REJECTED: frozenset({_S.ROLLING_BACK, _S.DIAGNOSING, _S.SUPERSEDED}),
-    _S.SNOOZED: frozenset({_S.DIAGNOSING, _S.REPORTED, _S.SUPERSEDED}),
+    # A snooze ends by itself: then everything is open to it that was before.
+    _S.SNOOZED: frozenset(
+        {
+            _S.DIAGNOSING,
+            _S.REPORTED,
+            _S.AWAITING_APPROVAL,
+            _S.REMEDIATING,
+            _S.ROLLING_BACK,
+            _S.REJECTED,
+            _S.SUPERSEDED,
+            _S.ESCALATED,
+        }
+    ),
     _S.RESOLVED: frozenset(),
     _S.SUPERSEDED: frozenset(),
 }

@@ -1,36 +1,20 @@
 """May this plan run: by itself, after approval, as a dry run, or never?
 
-`decide` is pure. More broken clusters, more running cures or a pause can only make its answer narrower, never wider.
+`decide` is pure. More broken clusters, more running cures, failures, a pause or a freeze can only make its answer narrower,
+never wider.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from bot.policy.approvals import Approval, valid_approvals
+from bot.policy.brakes import etcd_note, holds, questions, refusals, snoozed
+from bot.policy.facts import Elsewhere, Facts
 from bot.policy.schema import Need, Policy, Rule
-from rancher_ext.remediation.action import Risk, UndoKind
+from rancher_ext.remediation.action import Risk
 
-
-@dataclass(frozen=True)
-class Facts:
-    """Everything a decision may rest on. `not_now` says why the cluster itself must not be written to at this moment."""
-
-    risk: Risk
-    undo: UndoKind
-    cause: str
-    signature: str
-    digest: str
-    labels: Mapping[str, str]
-    initialized: bool
-    mending_now: int
-    paused: bool
-    dry_run: bool
-    failed_before: bool
-    now: datetime
-    not_now: str = ""
-    approvals: Sequence[Approval] = ()
+__all__ = ["Allow", "Decision", "Elsewhere", "Facts", "NeedsApproval", "Refuse", "Wait", "decide", "decision_json"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +54,11 @@ Decision = Allow | NeedsApproval | Wait | Refuse
 
 def decide(policy: Policy, facts: Facts) -> Decision:
     """The first matching rule, else the default of the plan's risk; then the brakes."""
-    if facts.dry_run:
-        return Refuse(("Drover runs with DROVER_DRY_RUN: it plans and shows, and changes nothing",))
-    if facts.labels.get(policy.opt_out, "false").lower() not in {"false", "no", "0"}:
-        return Refuse((f"the cluster carries the label {policy.opt_out}",))
-    need = policy.need(facts.risk)
-    given = valid_approvals(facts.approvals, facts.digest, need, policy.approvals.expire, facts.now)
-    rule = _first(policy.rules, facts, approved=len(given) >= need.needs)
+    refused = [check.text for check in refusals(policy, facts) if check.holds]
+    if refused:
+        return Refuse(tuple(refused))
+    need, given = counted(policy, facts)
+    rule = first_rule(policy.rules, facts, approved=len(given) >= need.needs)
     if rule and rule.decide == "never":
         return Refuse((rule.reason or f"the policy never lets a {facts.risk} change run here",))
     if rule and rule.decide == "dry-run" and rule.unless is None:
@@ -86,63 +68,57 @@ def decide(policy: Policy, facts: Facts) -> Decision:
         return NeedsApproval(
             need.needs, len(given), need.by, (rule.reason or "this is new knowledge: it runs only with an approval",)
         )
-    # What failed once on this cluster never runs by itself there again.
-    automatic = (
-        rule is not None and rule.decide == "auto" and facts.undo is not UndoKind.NONE and not facts.failed_before
-    )
+    snooze = snoozed(facts)
+    if snooze.holds:
+        return Wait((snooze.text,))
+    by_rule = rule is not None and rule.decide == "auto"
+    asking = [check for check in questions(policy, facts) if check.holds]
+    automatic = by_rule and not asking
     if not automatic and len(given) < need.needs:
-        return NeedsApproval(need.needs, len(given), need.by, _why_approval(facts, need, rule))
-    if facts.risk is Risk.DESTRUCTIVE and need.fresh_etcd_snapshot != "never" and facts.initialized:
-        return Refuse(
-            (
-                "a destructive change to a control plane that was up needs a fresh etcd snapshot, and this plan takes none",
-            )
-        )
-    if facts.paused:
-        return Wait(("Drover is paused: `drover resume` on its machine lets it act again",))
-    if facts.not_now:
-        return Wait((facts.not_now,))
-    if facts.mending_now >= policy.brakes.clusters_at_once:
-        return Wait(
-            (
-                f"{facts.mending_now} clusters are being mended, and the policy allows {policy.brakes.clusters_at_once} at once",
-            )
-        )
-    if automatic:
+        # Where a person is asked anyway, a storm that comes and goes would only edit the issue.
+        told = [check.text for check in asking if by_rule or check.name not in {"storm", "freeze"}]
+        return NeedsApproval(need.needs, len(given), need.by, _why_approval(facts, need, rule, told))
+    held = [check.text for check in holds(policy, facts) if check.holds]
+    if held:
+        return Wait(tuple(held))
+    notes = (etcd_note(policy, facts),) if facts.risk is Risk.DESTRUCTIVE else ()
+    if rule is not None and automatic:
         return Allow(
-            by="policy",
-            reasons=(rule.reason or f"the policy lets {facts.risk} changes run by themselves here",) if rule else (),
+            by="policy", reasons=(rule.reason or f"the policy lets {facts.risk} changes run by themselves here", *notes)
         )
     people = ", ".join(approval.by for approval in given)
-    return Allow(by=people, reasons=(f"approved by {people}",))
+    return Allow(by=people, reasons=(f"approved by {people}", *notes))
 
 
-def _first(rules: Sequence[Rule], facts: Facts, *, approved: bool) -> Rule | None:
-    for rule in rules:
-        if rule.unless == "approved" and approved:
-            continue
-        when = rule.when
-        fits = (
-            (when.risk is None or when.risk is facts.risk)
-            and (when.undo is None or when.undo is facts.undo)
-            and (when.cause is None or when.cause == facts.cause)
-            and (when.signature is None or when.signature == facts.signature)
-            and all(facts.labels.get(name) == value for name, value in when.labels.items())
-        )
-        if fits:
-            return rule
-    return None
+def counted(policy: Policy, facts: Facts) -> tuple[Need, list[Approval]]:
+    """What the plan's risk needs, and the approvals that count."""
+    need = policy.need(facts.risk)
+    return need, valid_approvals(facts.approvals, facts.digest, need, policy.approvals.expire, facts.now)
 
 
-def _why_approval(facts: Facts, need: Need, rule: Rule | None) -> tuple[str, ...]:
-    reasons = [rule.reason] if rule and rule.reason else []
+def first_rule(rules: Sequence[Rule], facts: Facts, *, approved: bool) -> Rule | None:
+    return next((rule for rule in rules if fits(rule, facts) and not (rule.unless == "approved" and approved)), None)
+
+
+def fits(rule: Rule, facts: Facts) -> bool:
+    when = rule.when
+    return (
+        (when.risk is None or when.risk is facts.risk)
+        and (when.undo is None or when.undo is facts.undo)
+        and (when.cause is None or when.cause == facts.cause)
+        and (when.signature is None or when.signature == facts.signature)
+        and (when.signature_age is None or when.signature_age.holds(facts.signature_age))
+        and (when.playbook is None or when.playbook == facts.playbook)
+        and all(facts.labels.get(name) == value for name, value in when.labels.items())
+    )
+
+
+def _why_approval(facts: Facts, need: Need, rule: Rule | None, asking: Sequence[str]) -> tuple[str, ...]:
+    # The reason of a rule that would let it run is none for asking.
+    reasons = [rule.reason] if rule and rule.reason and rule.decide != "auto" else []
     people = "one person" if need.needs == 1 else f"{need.needs} people"
     reasons.append(f"a {facts.risk} change needs the approval of {people} with the role {need.by} or higher")
-    if facts.failed_before:
-        reasons.append("a cure failed on this cluster before, so nothing runs by itself")
-    if facts.undo is UndoKind.NONE:
-        reasons.append("it cannot be taken back, so it never runs by itself")
-    return tuple(reasons)
+    return (*reasons, *asking)
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """What does `config/policy.yaml` look like? The model that guards it; every field has its meaning beside it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from bot.policy.freeze import Freeze
 from bot.policy.roles import ROLES, role_named
 from rancher_ext.remediation.action import Risk, UndoKind
-from rancher_ext.remediation.playbook import Duration
+from rancher_ext.remediation.playbook import Duration, parse_duration
 from rancher_ext.signatures.schema import Cause
 
-__all__ = ["ROLES", "Brakes", "Need", "Policy", "Rule", "RuleWhen"]
+__all__ = ["ROLES", "Age", "Brakes", "Canary", "Freeze", "Need", "Policy", "Rule", "RuleWhen", "Storm"]
+
+# What a person has to put on the Rancher cluster before these actions may touch it, whatever else is allowed.
+NEEDED_LABELS: Mapping[str, Mapping[str, str]] = {"host-fix": {"drover.io/host-fix": "allow"}}
 
 
 class _Strict(BaseModel):
@@ -39,6 +44,42 @@ def _cause(value: object) -> object:
     return value
 
 
+@dataclass(frozen=True)
+class Age:
+    """`<14d`: known for less than fourteen days. `>=14d`: for that long or longer."""
+
+    younger: bool
+    than: timedelta
+
+    def holds(self, age: timedelta) -> bool:
+        return (age < self.than) is self.younger
+
+
+def _age(value: object) -> object:
+    if isinstance(value, str):
+        text = value.strip()
+        for sign in ("<", ">="):
+            if text.startswith(sign):
+                return Age(sign == "<", parse_duration(text.removeprefix(sign).strip()))
+        raise ValueError(f"{value!r} is no age; write for example '<14d' or '>=14d'")
+    return value
+
+
+def _share(value: object) -> object:
+    """`25%` or a number between 0 and 1."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip().removesuffix("%")) / 100
+        except ValueError:
+            raise ValueError(f"{value!r} is no share of the fleet; write for example 25%") from None
+    return value
+
+
+def _switched_off(value: object) -> object:
+    """YAML reads `off` as false."""
+    return None if value is False or value == "off" else value
+
+
 class Need(_Strict):
     """So many approvals, each by somebody with at least this role in the repository."""
 
@@ -54,6 +95,8 @@ class RuleWhen(_Strict):
     undo: UndoKind | None = None
     cause: Annotated[str | None, BeforeValidator(_cause)] = None
     signature: str | None = None
+    signature_age: Annotated[Age | None, BeforeValidator(_age)] = None
+    playbook: str | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
 
 
@@ -72,16 +115,46 @@ class Rule(_Strict):
 
 
 class Approvals(_Strict):
-    """`void_on` may say so, and changes nothing: an edit and a drift void an approval always."""
+    """An approval counts this long. That its comment was edited or the plan has changed voids it always."""
 
     expire: Duration = timedelta(hours=24)
-    void_on: tuple[Literal["edit", "drift"], ...] = ("edit", "drift")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _void_on_is_gone(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "void_on" in value:
+            raise ValueError(
+                "`void_on` never changed anything: an edit and a drift void an approval always. Take it out"
+            )
+        return value
+
+
+class Canary(_Strict):
+    """The first cluster that gets a cure has to be healed by it, soak included, before others get it. That holds for so long."""
+
+    proven_for: Duration = timedelta(hours=24)
+
+
+class Storm(_Strict):
+    """When more than `clusters`, or at least `at_least` that are more than `share` of the fleet, became stuck within `within`,
+    something larger is wrong: nothing begins by itself until that is over.
+    """
+
+    clusters: int = Field(default=20, ge=1)
+    share: Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)] = 0.25
+    at_least: int = Field(default=10, ge=1)
+    within: Duration = timedelta(minutes=30)
 
 
 class Brakes(_Strict):
-    """Stop acting when too much is ill: at most so many clusters are being mended at once."""
+    """Stop acting when too much is ill. They hold back what would begin; what has begun is finished."""
 
     clusters_at_once: int = Field(default=3, ge=1)
+    per_signature_per_hour: int = Field(default=6, ge=1, le=100)
+    per_playbook_per_hour: int = Field(default=12, ge=1, le=100)
+    canary: Annotated[Canary | None, BeforeValidator(_switched_off)] = Canary()
+    storm: Annotated[Storm | None, BeforeValidator(_switched_off)] = Storm()
+    demote_after: int = Field(default=2, ge=1, le=50)
 
 
 class Policy(_Strict):
@@ -95,7 +168,10 @@ class Policy(_Strict):
     rules: tuple[Rule, ...] = ()
     approvals: Approvals = Approvals()
     brakes: Brakes = Brakes()
+    freeze: tuple[Freeze, ...] = ()
     opt_out: str = "drover.io/ignore"
+    opt_in: Mapping[str, str] = Field(default_factory=dict)
+    needed_labels: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
 
     def need(self, risk: Risk) -> Need:
         """What this risk needs; a risk that the file leaves out needs what the next higher one does."""
@@ -104,5 +180,10 @@ class Policy(_Strict):
                 return self.default[level]
         return Need(needs=2, by="admin", fresh_etcd_snapshot="if-ever-initialized")
 
+    def labels_needed(self, action: str) -> Mapping[str, str]:
+        """What the file asks for, on top of what always holds: a file cannot take away a label that guards the nodes."""
+        return {**self.needed_labels.get(action, {}), **NEEDED_LABELS.get(action, {})}
+
     def to_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
+        shown = self.model_dump(mode="json", exclude={"freeze"})
+        return shown | {"freeze": [window.to_json() for window in self.freeze]}

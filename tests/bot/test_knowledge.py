@@ -36,11 +36,9 @@ def test_a_finding_leads_to_its_playbook_and_risk(shipped, tmp_path):
     diagnosis = shipped.diagnose(open_bundle(log))
     found = shipped.remedy_json(diagnosis)
     best = found["findings"][0]
-    assert (best["signature"], best["playbook"], best["risk"]) == (
-        "flannel-br-netfilter-missing",
-        "enable-br-netfilter",
-        "safe",
-    )
+    assert (best["signature"], best["playbook"]) == ("flannel-br-netfilter-missing", "enable-br-netfilter")
+    # The highest of all its variants; a plan has the risk of the one that fits.
+    assert best["risk"] == "disruptive"
     for other in found["findings"]:
         assert other["playbook"] is None or other["signature"] in shipped.playbooks
 
@@ -67,6 +65,49 @@ def test_a_playbook_for_a_signature_that_is_not_there_stops_the_start(tmp_path):
 
 def test_the_shipped_policy_is_the_strict_one():
     policy = load_policy()
-    assert [rule.decide for rule in policy.rules] == ["never", "approve", "auto"]
+    assert [rule.decide for rule in policy.rules] == ["never", "approve", "dry-run", "auto"]
     assert policy.brakes.clusters_at_once == 3
     assert policy.to_json()["default"]["destructive"]["needs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (
+            "rules:\n  - when: {signature: flannel-br-netfilter-mising}\n    decide: never\n",
+            2,
+            "no signature 'flannel-br-netfilter-mising'. Did you mean 'flannel-br-netfilter-missing'?",
+        ),
+        (
+            "rules:\n  - {when: {playbook: enable-br-netfiltr}, decide: never}\n",
+            2,
+            "Did you mean 'enable-br-netfilter'?",
+        ),
+        (
+            "needed_labels:\n  replace-machin: {a: b}\n",
+            2,
+            "no action 'replace-machin'. Did you mean 'replace-machine'?",
+        ),
+    ],
+)
+def test_a_policy_that_names_what_does_not_exist_protects_nothing(shipped, tmp_path, text, line, says):
+    (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_policy(tmp_path / "policy.yaml", shipped)
+    assert caught.value.message.startswith(f"{tmp_path / 'policy.yaml'}:{line}: there is ")
+    assert says in caught.value.message
+
+
+def test_a_policy_may_name_everything_that_exists(shipped, tmp_path):
+    (tmp_path / "policy.yaml").write_text(
+        "rules:\n  - {when: {signature: canal-crd-missing, playbook: register-crds}, decide: never}\n"
+        "needed_labels: {replace-machine: {drover.io/replace: allow}}\n",
+        encoding="utf-8",
+    )
+    policy = load_policy(tmp_path / "policy.yaml", shipped)
+    assert policy.labels_needed("replace-machine") == {"drover.io/replace": "allow"}
+
+
+def test_the_shipped_policy_fits_the_shipped_catalogue(shipped):
+    assert load_policy(None, shipped).brakes.canary is not None
+    assert shipped.since["flannel-br-netfilter-missing"].year == 2025

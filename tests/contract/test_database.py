@@ -62,3 +62,11 @@ def test_a_failed_transaction_leaves_nothing(url):
     with database.reading() as connection:
         assert connection.execute(notes.select().where(notes.c.key == "half")).one_or_none() is None
     database.close()
+
+
+def test_a_worker_that_stands_still_in_a_transaction_loses_it_in_a_minute(postgres_server):
+    database = Database(postgres_server.new_database())
+    database.create()
+    with database.reading() as connection:
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "1min"
+    database.close()

@@ -344,10 +344,36 @@ class TestLeases:
         assert book.lease(KEY, "b", NOON + minutes(14), self.LASTS) is None
         assert book.lease(ClusterKey("default", "c-2"), "b", NOON, self.LASTS) == 1
 
-    def test_the_holder_renews_under_the_same_number(self, book):
+    def test_a_lease_lasts_as_long_as_it_is_renewed(self, book):
         assert book.lease(KEY, "a", NOON, self.LASTS) == 1
-        assert book.lease(KEY, "a", NOON + minutes(10), self.LASTS) == 1
+        assert book.renew(KEY, 1, NOON + minutes(10), self.LASTS)
         assert book.lease(KEY, "b", NOON + minutes(20), self.LASTS) is None
+        assert book.lease(KEY, "b", NOON + minutes(25), self.LASTS) == 2
+
+    def test_one_that_nobody_took_meanwhile_can_be_renewed_late(self, book):
+        book.lease(KEY, "a", NOON, self.LASTS)
+        assert book.renew(KEY, 1, NOON + hours(10), self.LASTS)
+        assert book.lease(KEY, "b", NOON + hours(10), self.LASTS) is None
+
+    def test_an_old_number_is_never_renewed(self, book):
+        book.lease(KEY, "a", NOON, self.LASTS)
+        book.lease(KEY, "b", NOON + minutes(15), self.LASTS)
+        assert not book.renew(KEY, 1, NOON + minutes(16), self.LASTS)
+        assert book.renew(KEY, 2, NOON + minutes(16), self.LASTS)
+
+    def test_there_is_nothing_to_renew_where_nobody_took_one(self, book):
+        assert not book.renew(KEY, 0, NOON, self.LASTS)
+        assert book.lease_holder(KEY) is None
+
+    def test_the_same_holder_gets_a_higher_number_so_that_its_own_earlier_life_is_fenced(self, book):
+        assert book.lease(KEY, "a", NOON, self.LASTS) == 1
+        assert book.lease(KEY, "a", NOON + minutes(1), self.LASTS) == 2
+        assert not book.renew(KEY, 1, NOON + minutes(2), self.LASTS)
+
+    def test_who_had_it_last_is_known_also_afterwards(self, book):
+        book.lease(KEY, "a", NOON, self.LASTS)
+        book.release(KEY, "a", NOON)
+        assert book.lease_holder(KEY) == "a"
 
     def test_after_its_time_another_takes_over_with_a_higher_number(self, book):
         book.lease(KEY, "a", NOON, self.LASTS)
@@ -388,6 +414,13 @@ class TestLeases:
         with ThreadPoolExecutor(6) as pool:
             got = [number for number in pool.map(ask, range(6)) if number is not None]
         assert got == [1]
+
+
+def test_what_was_recorded_is_known(book):
+    book.record("incident:1", NOON, once="apply-1-0", what="write", place="x", result="written")
+    assert book.recorded("incident:1", "apply-1-0")
+    assert not book.recorded("incident:1", "apply-1-1")
+    assert not book.recorded("incident:2", "apply-1-0")
 
 
 class TestNotes:

@@ -43,7 +43,7 @@ def test_what_is_over_stays_over_and_everything_else_can_end():
 
 def test_nothing_is_changed_without_a_look_before_and_a_proof_or_an_undo_after():
     into = {state for state in State if State.REMEDIATING in MOVES[state]}
-    assert into == {State.REPORTED, State.AWAITING_APPROVAL}
+    assert into == {State.REPORTED, State.AWAITING_APPROVAL, State.SNOOZED}
     assert {state for state in State if State.RESOLVED in MOVES[state]} == {State.VERIFYING}
     assert State.SUPERSEDED not in MOVES[State.REMEDIATING] | MOVES[State.VERIFYING] | MOVES[State.ROLLING_BACK]
 

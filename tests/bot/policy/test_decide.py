@@ -1,13 +1,13 @@
 """The policy's answers as a table: which facts bring which decision, and why."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from bot.knowledge import load_policy
 from bot.policy.approvals import Approval
-from bot.policy.decide import Allow, Facts, NeedsApproval, Refuse, Wait, decide, decision_json
+from bot.policy.decide import Allow, Elsewhere, Facts, NeedsApproval, Refuse, Wait, decide, decision_json
 from bot.policy.schema import Policy
 from rancher_ext.remediation.action import Risk, UndoKind
 from tests.builders import NOON, hours
@@ -34,6 +34,8 @@ def facts(**changes) -> Facts:
         dry_run=False,
         failed_before=False,
         now=NOON,
+        signature_since=date(2025, 3, 4),
+        playbook="enable-br-netfilter",
     )
     return replace(ordinary, **changes)
 
@@ -90,7 +92,9 @@ class TestShippedPolicy:
         two = decide(
             SHIPPED, facts(risk=Risk.DESTRUCTIVE, approvals=[approved("maria", "admin"), approved("jan", "admin")])
         )
-        assert two == Allow("maria, jan", ("approved by maria, jan",))
+        assert two == Allow(
+            "maria, jan", ("approved by maria, jan", "this control plane was never up, so there is no etcd to save")
+        )
 
     @pytest.mark.parametrize("second", ["maria", "Maria", "MARIA"])
     def test_one_person_counts_once_however_often_and_however_spelt(self, second):
@@ -121,7 +125,43 @@ class TestShippedPolicy:
         answer = decide(SHIPPED, facts(risk=Risk.DESTRUCTIVE, initialized=True, approvals=agreed))
         assert isinstance(answer, Refuse)
         assert "etcd snapshot" in answer.reasons[0]
-        assert isinstance(decide(SHIPPED, facts(risk=Risk.DESTRUCTIVE, approvals=agreed)), Allow)
+        saved = decide(SHIPPED, facts(risk=Risk.DESTRUCTIVE, initialized=True, etcd_saved=True, approvals=agreed))
+        assert saved == Allow(
+            "maria, jan", ("approved by maria, jan", "a fresh etcd snapshot is there, or the plan takes one first")
+        )
+
+    def test_nobody_is_asked_to_approve_what_could_not_run_without_a_snapshot(self):
+        assert isinstance(decide(SHIPPED, facts(risk=Risk.DESTRUCTIVE, initialized=True)), Refuse)
+
+    def test_the_want_of_a_snapshot_holds_only_destructive_changes(self):
+        assert isinstance(decide(SHIPPED, facts(initialized=True, approvals=[approved()])), Allow)
+
+    def test_a_cure_for_a_new_signature_runs_only_with_an_approval(self):
+        new = date(2026, 9, 20)
+        answer = decide(SHIPPED, facts(labels=AUTO, signature_since=new))
+        assert isinstance(answer, NeedsApproval)
+        assert answer.reasons == ("this signature is new in the catalogue, so its cure runs only with an approval",)
+        assert isinstance(decide(SHIPPED, facts(labels=AUTO, signature_since=new, approvals=[approved()])), Allow)
+
+    @pytest.mark.parametrize(("since", "runs"), [(date(2026, 9, 18), True), (date(2026, 9, 19), False)])
+    def test_a_signature_is_new_for_fourteen_days(self, since, runs):
+        assert isinstance(decide(SHIPPED, facts(labels=AUTO, signature_since=since)), Allow) is runs
+
+    @pytest.mark.parametrize("since", [None, date(2027, 1, 1)], ids=["unknown", "in the future"])
+    def test_a_signature_without_a_believable_day_is_new(self, since):
+        assert isinstance(decide(SHIPPED, facts(labels=AUTO, signature_since=since)), NeedsApproval)
+
+    def test_nothing_runs_on_hosts_without_the_label_of_the_cluster_whoever_agreed(self):
+        answer = decide(SHIPPED, facts(actions=("host-fix", "end-host-fix"), approvals=[approved(role="admin")]))
+        assert answer == Refuse(
+            ("the action host-fix needs the label drover.io/host-fix=allow on the Rancher cluster",)
+        )
+        allowed = facts(actions=("host-fix",), labels={"drover.io/host-fix": "allow"}, approvals=[approved()])
+        assert isinstance(decide(SHIPPED, allowed), Allow)
+
+    def test_no_policy_file_can_take_the_label_for_hosts_away(self):
+        policy = rules({"when": {}, "decide": "auto"}, needed_labels={"host-fix": {"drover.io/host-fix": ""}})
+        assert isinstance(decide(policy, facts(actions=("host-fix",))), Refuse)
 
 
 class TestApprovals:
@@ -269,3 +309,147 @@ def test_every_decision_has_json_with_its_reasons(given, word):
     assert said["decision"] == word
     assert said["reasons"]
     assert all(isinstance(reason, str) for reason in said["reasons"])
+
+
+class TestFleetBrakes:
+    """What happens elsewhere. Nothing of it stops a cure that has begun."""
+
+    BY_ITSELF = facts(labels=AUTO)
+    AGREED = facts(approvals=[approved()])
+
+    @pytest.mark.parametrize(
+        ("elsewhere", "says"),
+        [
+            (
+                Elsewhere(signature_begun=6),
+                "within an hour 6 cures of the same signature have begun, and the policy allows no more",
+            ),
+            (
+                Elsewhere(playbook_begun=12),
+                "within an hour 12 cures of the same playbook have begun, and the policy allows no more",
+            ),
+            (
+                Elsewhere(goes_first="edge-01"),
+                "edge-01 goes first with this cure, and the others follow once it is healed",
+            ),
+        ],
+    )
+    def test_what_makes_everybody_wait(self, elsewhere, says):
+        for given in (self.BY_ITSELF, self.AGREED):
+            assert decide(SHIPPED, replace(given, elsewhere=elsewhere)) == Wait((says,))
+            assert isinstance(decide(SHIPPED, replace(given, elsewhere=elsewhere, begun=True)), Allow)
+
+    @pytest.mark.parametrize(
+        ("elsewhere", "says"),
+        [
+            (
+                Elsewhere(failures=2),
+                "enable-br-netfilter failed 2 times in a row: it runs only with approval until it has healed a cluster, or somebody resumes it",
+            ),
+            (
+                Elsewhere(fell_through="edge-01"),
+                "edge-01 was the first to get this cure and was not healed by it: no other gets it unasked",
+            ),
+            (
+                Elsewhere(stuck_lately=21, fleet=1000),
+                "more than 20 clusters became stuck within 30 min: something larger is wrong, and nothing runs by itself",
+            ),
+            (
+                Elsewhere(stuck_lately=11, fleet=40),
+                "more than 25% of the fleet became stuck within 30 min: something larger is wrong, and nothing runs by itself",
+            ),
+        ],
+    )
+    def test_what_takes_the_wheel_from_the_policy_and_gives_it_to_people(self, elsewhere, says):
+        answer = decide(SHIPPED, replace(self.BY_ITSELF, elsewhere=elsewhere))
+        assert isinstance(answer, NeedsApproval)
+        assert says in answer.reasons
+        assert isinstance(decide(SHIPPED, replace(self.AGREED, elsewhere=elsewhere)), Allow)
+        assert isinstance(decide(SHIPPED, replace(self.BY_ITSELF, elsewhere=elsewhere, begun=True)), Allow)
+
+    @pytest.mark.parametrize(
+        "elsewhere",
+        [
+            Elsewhere(signature_begun=5, playbook_begun=11, failures=1, stuck_lately=20, fleet=1000),
+            Elsewhere(goes_first="edge-01", proven=True),
+            Elsewhere(fell_through="edge-01", proven=True),
+            Elsewhere(stuck_lately=9, fleet=9),
+            Elsewhere(stuck_lately=10, fleet=40),
+        ],
+        ids=["just below", "proven: no more first ones", "proven: one failure", "a small fleet", "exactly the share"],
+    )
+    def test_what_holds_nothing(self, elsewhere):
+        assert isinstance(decide(SHIPPED, replace(self.BY_ITSELF, elsewhere=elsewhere)), Allow)
+
+    def test_canary_and_storm_can_be_switched_off(self):
+        policy = rules({"when": {}, "decide": "auto"}, brakes={"canary": False, "storm": "off"})
+        ill = Elsewhere(goes_first="edge-01", fell_through="edge-02", stuck_lately=500, fleet=500)
+        assert isinstance(decide(policy, facts(elsewhere=ill)), Allow)
+
+    def test_all_that_holds_is_said_at_once(self):
+        answer = decide(SHIPPED, replace(self.AGREED, paused=True, elsewhere=Elsewhere(signature_begun=6)))
+        assert isinstance(answer, Wait)
+        assert len(answer.reasons) == 2
+
+    def test_the_texts_stay_the_same_while_the_numbers_move(self):
+        """Each change of a text edits an issue; in a storm that would be one edit for each further cluster."""
+        for numbers in ((21, 22), (300, 301)):
+            said = {
+                decide(
+                    SHIPPED,
+                    replace(self.BY_ITSELF, elsewhere=Elsewhere(stuck_lately=stuck, fleet=999), mending_now=stuck),
+                )
+                for stuck in numbers
+            }
+            assert len(said) == 1
+
+    def test_where_a_person_is_asked_anyway_a_storm_is_not_told(self):
+        calm, stormy = (decide(SHIPPED, facts(elsewhere=Elsewhere(stuck_lately=each, fleet=99))) for each in (0, 99))
+        assert calm == stormy
+
+    def test_a_person_who_is_asked_is_told_of_failures_elsewhere(self):
+        answer = decide(SHIPPED, facts(elsewhere=Elsewhere(fell_through="edge-01")))
+        assert any("edge-01" in reason for reason in answer.reasons)
+
+
+class TestFreeze:
+    """NOON is a Friday."""
+
+    def test_no_change_begins_and_its_end_is_told(self):
+        policy = rules(freeze=[{"from": "fri 12:00", "to": "mon 06:00", "reason": "the weekend"}])
+        answer = decide(policy, facts(approvals=[approved()]))
+        assert answer == Wait(("no change begins until Mon 2026-10-05 06:00 UTC (the weekend)",))
+        assert isinstance(decide(policy, facts(approvals=[approved()], begun=True)), Allow)
+        assert isinstance(decide(policy, facts(approvals=[approved()], now=NOON - timedelta(minutes=1))), Allow)
+
+    def test_a_freeze_of_what_runs_by_itself_lets_people_decide(self):
+        policy = rules(
+            {"when": {}, "decide": "auto"},
+            freeze=[{"from": "08:00", "to": "20:00", "holds": "automatic", "days": "fri"}],
+        )
+        answer = decide(policy, facts())
+        assert isinstance(answer, NeedsApproval)
+        assert "nothing runs by itself until Fri 2026-10-02 20:00 UTC" in answer.reasons
+        assert isinstance(decide(policy, facts(approvals=[approved()])), Allow)
+
+
+class TestSnooze:
+    UNTIL = NOON + timedelta(hours=2)
+
+    def test_nothing_runs_and_nobody_is_asked(self):
+        said = Wait(("maria snoozed it until 2026-10-02 14:00 UTC",))
+        for given in (facts(), facts(labels=AUTO), facts(approvals=[approved()])):
+            assert decide(SHIPPED, replace(given, snoozed_until=self.UNTIL, snoozed_by="maria")) == said
+
+    def test_it_ends_by_itself_and_stops_nothing_that_has_begun(self):
+        assert isinstance(decide(SHIPPED, facts(labels=AUTO, snoozed_until=NOON)), Allow)
+        assert isinstance(decide(SHIPPED, facts(labels=AUTO, snoozed_until=self.UNTIL, begun=True)), Allow)
+
+
+class TestOptIn:
+    def test_only_clusters_that_carry_the_label_are_changed(self):
+        policy = rules({"when": {}, "decide": "auto"}, opt_in={"drover.io/manage": "true"})
+        assert decide(policy, facts(approvals=[approved()])) == Refuse(
+            ("the policy acts only on clusters with the label drover.io/manage=true",)
+        )
+        assert isinstance(decide(policy, facts(labels={"drover.io/manage": "true"})), Allow)
