@@ -18,6 +18,8 @@ from bot.adapters.github_client import AppAuth, TokenAuth
 from bot.adapters.github_events import CommentEvent, MalformedDelivery, parse_delivery
 from bot.adapters.github_issues import GitHubIssues
 from bot.adapters.incident_store import IncidentStore
+from bot.adapters.pace_store import PaceStore
+from bot.adapters.worker_store import WorkerStore
 from bot.adapters.write_pace import WritePace
 from bot.collecting import collect_evidence
 from bot.errors import BotError, NoSuchIncidentError
@@ -25,13 +27,20 @@ from bot.knowledge import load_knowledge, load_policy
 from bot.reports.story import Story
 from bot.settings import GitHubSettings, RancherSettings, Settings
 from bot.web.parts import Coverage, HealthReport, PartHealth, WebParts
+from bot.workflows.crew import BEAT_EVERY, Crew, beats
 from bot.workflows.desk import Desk, Heard
 from bot.workflows.engine import Engine, Flow
 from bot.workflows.incident_flow import PATIENCE, run_incident
 from bot.workflows.parts import Knowledge, Parts, RancherServer
+from bot.workflows.probe_inbox import with_last_run
+from bot.workflows.probing import PROBE, ProbeOffer, Probing, own_image, run_in_service
 from bot.workflows.steps import IncidentSteps
 from bot.workflows.story import story_of
+from bot.workflows.umbrella import keep_umbrella
+from bot.workflows.waking import Waker
 from bot.workflows.watchman import INCIDENT, Watchman
+from rancher_ext.bundle.bundle import Bundle
+from rancher_ext.catalogue.redaction import load_redaction
 from rancher_ext.client.snapshot import FleetReader
 from rancher_ext.client.transport import RetryPolicy, TokenSource, Transport
 from rancher_ext.errors import (
@@ -45,6 +54,7 @@ from rancher_ext.errors import (
     Unauthorized,
 )
 from rancher_ext.fleet.cluster import ClusterKey
+from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.listeners.hint import ClusterHint
 from rancher_ext.listeners.queue import HintQueue
 from rancher_ext.listeners.watch import FleetWatch
@@ -55,6 +65,9 @@ LOOKERS = 4
 # Comments that no webhook brought are read this often, in the world's time: GitHub counts requests by its own clock.
 COMMENTS_EVERY = 60.0
 CLEAN_EVERY = 3600.0
+UMBRELLA_EVERY = 60.0
+# Whether a brake has loosened is looked at this often: two small queries.
+WAKE_EVERY = 5.0
 KEEP_WORKFLOWS = timedelta(days=7)
 # Comments are read back a day at the most; a month is far beyond any redelivery.
 KEEP_CLAIMS = timedelta(days=30)
@@ -69,14 +82,18 @@ WRITES_PER_HOUR = 500
 _log = structlog.get_logger("app")
 
 
-def build_tracker(github: GitHubSettings, speed: float = 1.0) -> GitHubIssues:
-    """GitHub, by token or as an App. Where clocks run faster (the demo), so does the budget of writes: its GitHub's clock does."""
+def build_tracker(github: GitHubSettings, speed: float = 1.0, database: Database | None = None) -> GitHubIssues:
+    """GitHub, by token or as an App. Where clocks run faster (the demo), so does the budget of writes: its GitHub's clock does.
+
+    With a database the budget is that of all processes which share it.
+    """
     auth = TokenAuth(github.token) if github.token else AppAuth(int(github.app_id), github.app_private_key)
     pace = WritePace(
         WRITES_PER_MINUTE,
         WRITES_PER_HOUR,
-        lambda: time.monotonic() * speed,
+        lambda: time.time() * speed if database else time.monotonic() * speed,
         lambda seconds: time.sleep(seconds / speed),
+        writes=PaceStore(database) if database else None,
     )
     return GitHubIssues(github.repository, auth, api_url=github.api_url, pace=pace)
 
@@ -89,25 +106,25 @@ class App:
         settings.make_home()
         settings.evidence_dir.mkdir(parents=True, exist_ok=True)
         self.clock = PolicyClock(settings.clock_speed, settings.clock_origin)
-        knowledge, policy = (
-            load_knowledge(settings.signature_dirs, settings.playbook_dirs),
-            load_policy(settings.policy_file),
-        )
+        knowledge = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
+        policy = load_policy(settings.policy_file, knowledge)
         self.database = Database(settings.database_url)
         self.database.create()
         self.deliveries = DeliveryStore(self.database)
         self.fleet_store = FleetStore(self.database)
         self.queue = HintQueue(self.clock.now, real_seconds=self.clock.real_seconds)
         self.stop_event = threading.Event()
-        self.tracker = build_tracker(settings.github, settings.clock_speed) if settings.github else None
+        self.tracker = build_tracker(settings.github, settings.clock_speed, self.database) if settings.github else None
         servers = {rancher.name: self._server(rancher) for rancher in settings.ranchers}
         self.parts = Parts(
             ranchers=servers,
             store=IncidentStore(self.database),
             fleet=self.fleet_store,
             tracker=self.tracker,
-            knowledge=Knowledge(knowledge.diagnose, knowledge.remedy_json, knowledge.playbooks, knowledge.actions),
-            collect=lambda server, snapshot: collect_evidence(server, snapshot, self.clock.now()),
+            knowledge=Knowledge(
+                knowledge.diagnose, knowledge.remedy_json, knowledge.playbooks, knowledge.actions, knowledge.since
+            ),
+            collect=self._collect,
             policy=lambda: policy,
             limits=settings.limits,
             clock=self.clock,
@@ -136,8 +153,12 @@ class App:
         self.steps = IncidentSteps(self.parts)
         self.engine.register(INCIDENT, lambda flow, incident: run_incident(flow, self.steps, incident))
         self.engine.register(DELIVERY, self._run_delivery)
+        self.probing = Probing(self.parts, ProbeOffer(settings.public_url, own_image()), load_redaction())
+        self.engine.register(PROBE, lambda flow, incident: run_in_service(flow, self.probing, incident))
         self.watchman = Watchman(self.parts, self.engine, self.queue, time.monotonic)
-        self.desk = Desk(self.parts, self.engine)
+        self.desk = Desk(self.parts, self.engine, hint=lambda key: self.queue.put(ClusterHint(key, "comment")))
+        self.waker = Waker(self.parts, self.engine)
+        self.crew = Crew(settings.executor_id, WorkerStore(self.database), self.parts.store, self.engine.recover)
         # A watch begins again by itself; a retry inside would only hide that it was lost.
         self.watches = [
             FleetWatch(self._transport(rancher, RetryPolicy(attempts=1)), self.queue.put, stop=self.stop_event)
@@ -147,17 +168,23 @@ class App:
         self._unknown_names: dict[str, float] = {}
 
     def start(self) -> None:
-        """Take up what was left, then listen, sweep and read comments in the background."""
+        """Take up what was left, then work. Of several workers one listens, sweeps and reads comments; all mend and take hooks."""
+        self.crew.begin()
         self.engine.launch()
+        self.crew.finish_take_overs()
         self.watchman.take_up()
+        for row in self.probing.unfinished():
+            self.engine.start(PROBE, self.probing.workflow_id(row.id), row.id)
         for guid in self.deliveries.waiting():
             self.engine.start(DELIVERY, f"{DELIVERY}:{guid}", guid)
-        for watch in self.watches:
-            watch.start()
-        self._run("sweep", lambda: self.watchman.run_sweeps(self.settings.sweep_every, self.stop_event))
+        beats(self.crew)
+        self._run("crew", self._beat)
+        self._run("watch", self._watch)
         for number in range(LOOKERS):
             self._run(f"look-{number}", lambda: self.watchman.run(self.stop_event))
         self._run("comments", lambda: self._every(COMMENTS_EVERY, "comments", self.desk.catch_up))
+        self._run("umbrella", lambda: self._every(UMBRELLA_EVERY, "umbrella", self._umbrella))
+        self._run("wake", lambda: self._every(WAKE_EVERY, "wake", self.waker.look))
         self._run("clean", lambda: self._every(CLEAN_EVERY, "clean", self._clean))
 
     def stop(self) -> None:
@@ -166,6 +193,7 @@ class App:
         self.queue.close()
         for thread in self._threads:
             thread.join(timeout=10)
+        self.crew.stop()
         self.engine.close()
         if self.tracker:
             self.tracker.close_connections()
@@ -213,6 +241,7 @@ class App:
             health=self.health,
             coverage=self._coverage,
             audit=self.parts.store.audit,
+            probes=self.probing.inbox,
             now=self.clock.now,
             stopping=self.stop_event.is_set,
             github_secrets=settings.github_webhook_secrets,
@@ -226,6 +255,9 @@ class App:
 
     def health(self) -> HealthReport:
         """Alive as long as the threads run; ready once the database answers and every fleet was seen."""
+        if self.crew.dead:
+            why = "it was silent for too long, and another worker took its incidents over: start it again"
+            return HealthReport(alive=False, ready=False, parts=[PartHealth("worker", ok=False, reason=why)])
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         parts = [PartHealth("threads", not dead, f"ended: {', '.join(dead)}" if dead else f"{len(self._threads)} run")]
         try:
@@ -235,8 +267,9 @@ class App:
             parts.append(PartHealth("database", False, error.message))
         for name, coverage in self.watchman.coverage.items():
             seen = coverage.at is not None and not coverage.error
+            waits = "no sweep has ended yet" if self.crew.leads else "another worker sweeps"
             parts.append(
-                PartHealth(f"rancher {name}", seen, coverage.error or ("" if seen else "no sweep has ended yet"))
+                PartHealth(f"rancher {name}", seen or not self.crew.leads, coverage.error or ("" if seen else waits))
             )
         # A Rancher that is away is told, but hooks and pages must stay reachable just then.
         ready = all(part.ok for part in parts if not part.name.startswith("rancher")) and bool(self._threads)
@@ -256,7 +289,9 @@ class App:
             seen=seen,
             total=seen if len(covered) == len(self.watchman.coverage) else None,
             swept_at=min((coverage.at for coverage in covered if coverage.at), default=None),
-            watch_connected=all(watch.connected for watch in self.watches) if self.watches else None,
+            watch_connected=all(watch.connected for watch in self.watches)
+            if self.watches and self.crew.leads
+            else None,
         )
 
     def _ask_for(self, names: Sequence[str]) -> dict[str, list[ClusterKey]]:
@@ -310,6 +345,12 @@ class App:
         self.deliveries.done(guid, self.clock.now())
         return {"event": event}
 
+    def _collect(self, server: RancherServer, snapshot: ClusterSnapshot) -> Bundle:
+        """What Rancher gives, and what the nodes said of late where they were asked."""
+        bundle = collect_evidence(server, snapshot, self.clock.now())
+        row = self.parts.store.open_of(snapshot.key)
+        return with_last_run(bundle, self.probing.inbox.last(row.id) if row else None, self.clock.now())
+
     def _server(self, rancher: RancherSettings) -> RancherServer:
         transport = self._transport(rancher, None)
         return RancherServer(rancher.name, transport, FleetReader(transport, self.clock.now))
@@ -323,13 +364,39 @@ class App:
         self._threads.append(thread)
         thread.start()
 
+    def _beat(self) -> None:
+        """Until stopped, or until this worker finds itself declared dead: then nothing runs here any more, and health says so."""
+        while beats(self.crew):
+            if self.stop_event.wait(BEAT_EVERY.total_seconds()):
+                return
+        self.stop_event.set()
+        self.engine.stand_still()
+
+    def _watch(self) -> None:
+        """Sweep, and listen to Rancher, once this worker is the one that does. A second listener would only cost Rancher."""
+        while not self.crew.leads:
+            if self.stop_event.wait(1.0):
+                return
+        for watch in self.watches:
+            watch.start()
+        self.watchman.run_sweeps(self.settings.sweep_every, self.stop_event, lambda: self.crew.leads)
+
     def _every(self, seconds: float, name: str, work: Callable[[], Any]) -> None:
+        """In the worker that leads: GitHub and the database are asked once, not once per worker."""
         while not self.stop_event.is_set():
+            if not self.crew.leads:
+                self.stop_event.wait(1.0)
+                continue
             try:
                 work()
             except DroverError as error:
                 _log.warning(f"{name}_failed", error=error.message, cure=error.cure)
             self.stop_event.wait(seconds)
+
+    def _umbrella(self) -> None:
+        """One issue over all in a storm, kept by the worker that sweeps."""
+        if self.crew.leads:
+            keep_umbrella(self.parts)
 
     def _clean(self) -> None:
         """Old evidence, and the records of finished workflows, deliveries and comments. Incidents and audit stay."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
+    Double,
     Engine,
     Index,
     Integer,
@@ -211,6 +212,25 @@ leases = Table(
     Column("until", UtcTime, nullable=False),
 )
 
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    # Grows with each start, so that an earlier process of the same name is known as such.
+    Column("life", Integer, nullable=False),
+    Column("beat_at", UtcTime, nullable=False),
+    # Who declared it dead and took its incidents over; empty while it lives.
+    Column("taken_by", String(100), nullable=False, default=""),
+)
+
+github_writes = Table(
+    "github_writes",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    # Seconds since 1970, by the clock that the budget is counted with.
+    Column("at", Double, nullable=False, index=True),
+)
+
 notes = Table(
     "notes",
     metadata,
@@ -260,16 +280,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except IntegrityError:
-            # Two workers wrote the same row: the caller expects it and reads the winner's.
-            raise
-        except SQLAlchemyError as error:
-            raise StoreError(
-                f"the database {self.where} failed: {_short(error)}", cure="Check that it runs and is reachable."
-            ) from error
+        """All or nothing. An IntegrityError passes: two workers wrote the same row, and the caller reads the winner's."""
+        with self._spoken(), self.engine.begin() as connection:
+            yield connection
 
     def one_writer(self, connection: Connection, name: str) -> None:
         """Until this transaction ends nobody else passes here. SQLite has one writer anyway."""
@@ -279,11 +292,17 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """As `transaction`, for reads alone: on SQLite they then wait for no writer and keep none waiting."""
+        with self._spoken(), self.engine.connect() as plain:
+            connection = plain.execution_options(drover_read=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
         try:
-            with self.engine.connect() as plain:
-                connection = plain.execution_options(drover_read=True)
-                with connection.begin():
-                    yield connection
+            yield
+        except IntegrityError:
+            raise
         except SQLAlchemyError as error:
             raise StoreError(
                 f"the database {self.where} failed: {_short(error)}", cure="Check that it runs and is reachable."
@@ -299,7 +318,10 @@ def _engine(url: str) -> Engine:
         if url.startswith(prefix):
             url = "postgresql+psycopg://" + url.removeprefix(prefix)
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        if engine.dialect.name == "postgresql":
+            event.listen(engine, "connect", _lets_go)
+        return engine
     engine = create_engine(url, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
@@ -317,6 +339,12 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _lets_go(connection: Any, _: ConnectionPoolEntry) -> None:
+    """A machine that is paused in the middle of a transaction must not keep the others from its rows for hours."""
+    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+    connection.commit()
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, Table, delete, insert, select, update
+from sqlalchemy import Row, Table, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from bot.adapters.database import Database, fleet, progress
@@ -87,6 +87,11 @@ class FleetStore:
     def seen(self) -> list[SeenCluster]:
         with self._database.reading() as connection:
             return [_seen(row) for row in connection.execute(select(fleet).order_by(fleet.c.name))]
+
+    def count(self) -> int:
+        """How many clusters the last looks saw."""
+        with self._database.reading() as connection:
+            return int(connection.scalar(select(func.count()).select_from(fleet)) or 0)
 
     def seen_one(self, identifier: str) -> SeenCluster | None:
         with self._database.reading() as connection:

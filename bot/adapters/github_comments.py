@@ -97,7 +97,7 @@ class Comments:
             # GitHub keeps one reaction of a kind per account, so a repeat does no harm. The issue's number is not looked at.
             return self._client.write(
                 f"react to comment {comment_id}",
-                Priority.BULK,
+                Priority.REACTION,
                 lambda repo: bool(repo.get_issue(1).get_comment(comment_id).create_reaction(reaction)),
             )
 

@@ -215,6 +215,10 @@ class InMemoryFleet:
         with self._lock:
             return sorted(self._seen.values(), key=lambda cluster: cluster.name)
 
+    def count(self) -> int:
+        with self._lock:
+            return len(self._seen)
+
 
 class InMemoryIncidents:
     """An `IncidentBook`."""
@@ -310,6 +314,10 @@ class InMemoryIncidents:
         with self._lock:
             return sum(row.state in _MENDING and row.id != besides for row in self._rows.values())
 
+    def opened_since(self, when: datetime) -> int:
+        with self._lock:
+            return len({(row.cluster.rancher, row.cluster_uid) for row in self._rows.values() if row.opened_at > when})
+
     def tell(self, incident: str, at: datetime, kind: str, text: str, *, once: str) -> None:
         with self._lock:
             if (incident, once) not in self._told:
@@ -331,6 +339,10 @@ class InMemoryIncidents:
             digest = audit_digest(previous, told | {"at": when.isoformat()})
             number = len(self._audit) + 1
             self._audit.append(AuditRecord(number=number, at=when, previous=previous, digest=digest, **told))
+
+    def recorded(self, incident: str, once: str) -> bool:
+        with self._lock:
+            return (incident, once) in self._recorded
 
     def audit(self, incident: str | None = None) -> list[AuditRecord]:
         with self._lock:
@@ -360,9 +372,20 @@ class InMemoryIncidents:
             owner, number, until = self._leases.get(cluster, ("", 0, now))
             if until > now and owner != holder:
                 return None
-            number += 0 if until > now and owner == holder else 1
-            self._leases[cluster] = (holder, number, now + lasts)
-            return number
+            self._leases[cluster] = (holder, number + 1, now + lasts)
+            return number + 1
+
+    def renew(self, cluster: ClusterKey, number: int, now: datetime, lasts: timedelta) -> bool:
+        with self._lock:
+            owner, newest, _ = self._leases.get(cluster, ("", 0, now))
+            if not newest or newest != number:
+                return False
+            self._leases[cluster] = (owner, number, now + lasts)
+            return True
+
+    def lease_holder(self, cluster: ClusterKey) -> str | None:
+        with self._lock:
+            return self._leases[cluster][0] if cluster in self._leases else None
 
     def release(self, cluster: ClusterKey, holder: str, now: datetime) -> None:
         with self._lock:

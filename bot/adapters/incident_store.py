@@ -145,6 +145,12 @@ class IncidentStore:
         with self._database.reading() as connection:
             return int(connection.scalar(query) or 0)
 
+    def opened_since(self, when: datetime) -> int:
+        """How many clusters got an incident since then."""
+        which = select(incidents.c.rancher, incidents.c.cluster_uid).where(incidents.c.opened_at > when).distinct()
+        with self._database.reading() as connection:
+            return int(connection.scalar(select(func.count()).select_from(which.subquery())) or 0)
+
     def tell(self, incident: str, at: datetime, kind: str, text: str, *, once: str) -> None:
         """A line of the timeline. `once` names the event: told again, it stays one line."""
         try:
@@ -175,6 +181,12 @@ class IncidentStore:
             previous = connection.scalar(select(audit.c.digest).order_by(audit.c.number.desc()).limit(1)) or ""
             digest = audit_digest(previous, {**row, "at": when.isoformat()})
             connection.execute(insert(audit).values(**row, once=key, previous=previous, digest=digest))
+
+    def recorded(self, incident: str, once: str) -> bool:
+        """Does this record stand in the audit trail already?"""
+        query = select(audit.c.number).where(audit.c.once == _named(incident, once))
+        with self._database.reading() as connection:
+            return connection.scalar(query) is not None
 
     def audit(self, incident: str | None = None) -> list[AuditRecord]:
         query = select(audit).order_by(audit.c.number)
@@ -222,7 +234,7 @@ class IncidentStore:
             return connection.scalar(select(handled.c.at).where(handled.c.key == _fitting(key, 200))) is not None
 
     def lease(self, cluster: ClusterKey, holder: str, now: datetime, lasts: timedelta) -> int | None:
-        """The lease's number when the holder has it now, or None while another one holds it. Numbers only grow: they fence."""
+        """The number of a new lease, or None while another one holds it. Numbers only grow, also for the same holder: they fence."""
         name = str(cluster)
         with self._database.transaction() as connection:
             # A row that is not there cannot be locked: the first lease of a cluster needs this.
@@ -230,13 +242,25 @@ class IncidentStore:
             row = connection.execute(select(leases).where(leases.c.cluster == name)).one_or_none()
             if row and row.holder != holder and row.until > now:
                 return None
-            number = row.number if row and row.holder == holder and row.until > now else (row.number + 1 if row else 1)
+            number = row.number + 1 if row else 1
             values = {"holder": holder, "number": number, "until": now + lasts}
             if row:
                 connection.execute(update(leases).where(leases.c.cluster == name).values(**values))
             else:
                 connection.execute(insert(leases).values(cluster=name, **values))
         return int(number)
+
+    def renew(self, cluster: ClusterKey, number: int, now: datetime, lasts: timedelta) -> bool:
+        """Is this still the newest number? Then it lasts longer; also when its time was over and nobody had taken it."""
+        mine = (leases.c.cluster == str(cluster), leases.c.number == number)
+        with self._database.transaction() as connection:
+            return connection.execute(update(leases).where(*mine).values(until=now + lasts)).rowcount == 1
+
+    def lease_holder(self, cluster: ClusterKey) -> str | None:
+        """Who had the cluster last, also when that is over."""
+        with self._database.reading() as connection:
+            holder: str | None = connection.scalar(select(leases.c.holder).where(leases.c.cluster == str(cluster)))
+        return holder
 
     def release(self, cluster: ClusterKey, holder: str, now: datetime) -> None:
         with self._database.transaction() as connection:

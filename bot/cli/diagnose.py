@@ -1,19 +1,25 @@
 """`drover diagnose`: collect evidence of one cluster and name the cause."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.text import Text
 
 from bot.cli.findings import EXIT_BY_VERDICT, print_diagnosis
-from bot.cli.shared import err, format_option, out, policy_now, print_json, progress_bar, servers, settings_or_exit
+from bot.cli.shared import (
+    err,
+    find_cluster,
+    format_option,
+    out,
+    policy_now,
+    print_json,
+    progress_bar,
+    servers,
+    settings_or_exit,
+)
 from bot.collecting import collect_evidence
 from bot.knowledge import load_knowledge
-from bot.workflows.parts import RancherServer
-from rancher_ext.errors import NotFound
 from rancher_ext.evidence.archive import write_archive, write_folder
-from rancher_ext.fleet.cluster import ClusterKey
 
 
 @click.command("diagnose")
@@ -32,7 +38,7 @@ def command(cluster: str, destination: Path | None, output: str) -> int:
     """
     settings = settings_or_exit()
     knowledge = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
-    server, key = _find(servers(settings), cluster)
+    server, key = find_cluster(servers(settings), cluster)
     snapshot = server.reader.cluster(key.id)
     with progress_bar() as bar:
         task = bar.add_task("collecting", total=None)
@@ -56,15 +62,3 @@ def command(cluster: str, destination: Path | None, output: str) -> int:
         else:
             err.print("[dim]--out FILE.tar.gz keeps the evidence[/dim]")
     return EXIT_BY_VERDICT[found["verdict"]]
-
-
-def _find(known: Sequence[RancherServer], name: str) -> tuple[RancherServer, ClusterKey]:
-    """The first server that knows the cluster. Raises the last one's NotFound, which names near names."""
-    missing: NotFound | None = None
-    for server in known:
-        try:
-            return server, server.reader.find(name)
-        except NotFound as error:
-            missing = error
-    assert missing is not None
-    raise missing

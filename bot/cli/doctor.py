@@ -1,14 +1,16 @@
 """`drover doctor`: is everything there that Drover needs, and if not, what is to be done?"""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import click
 from rich.text import Text
 
-from bot.cli.shared import format_option, out, print_json, rancher_server
+from bot.cli.shared import existing_database, format_option, out, print_json, rancher_server
 from bot.settings import RancherSettings, Settings, load_settings
 from rancher_ext.client.kubernetes import (
     CONTROL_PLANES,
@@ -188,18 +190,23 @@ def _github(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    from bot.adapters.database import Database
+    yield _tried("Database", lambda: _looked_at(settings))
 
-    def attempt() -> Finding:
-        settings.make_home()
-        database = Database(settings.database_url)
-        try:
-            database.create()
+
+def _looked_at(settings: Settings) -> Finding:
+    """Can it be used, or be made at the first start? Nothing is made now."""
+    cure = "Set DROVER_HOME to a folder that this user may write."
+    with existing_database(settings) as database:
+        if database is not None:
             return Finding("Database", True, database.where)
-        finally:
-            database.close()
-
-    yield _tried("Database", attempt)
+    if not settings.database_url.startswith("sqlite:///"):
+        return Finding("Database", True, "reachable; its tables are made at the first start")
+    folder = Path(settings.database_url.removeprefix("sqlite:///")).parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return Finding("Database", False, f"cannot be made: {folder} is no folder that may be written", cure)
+    return Finding("Database", True, "is made at the first start")
 
 
 def _knowledge(settings: Settings) -> Iterator[Finding]:

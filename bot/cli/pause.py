@@ -2,12 +2,14 @@
 
 import click
 
-from bot.cli.shared import incident_store
+from bot.cli.shared import set_pause
 
 
 @click.command("pause")
-def command() -> None:
-    """Stop acting on any cluster. Watching, diagnosing and reporting go on."""
-    with incident_store() as store:
-        store.set_note("paused", True)
-    click.echo("Paused: no cure begins until `drover resume`. What is being put back is still put back.")
+@click.argument("reason", nargs=-1)
+def command(reason: tuple[str, ...]) -> None:
+    """Stop acting on any cluster, and say why if you like. Watching, diagnosing and reporting go on."""
+    if set_pause(" ".join(reason), paused=True):
+        click.echo("Paused: no cure begins until `drover resume`. What is being put back is still put back.")
+    else:
+        click.echo("It was paused already. `drover resume` lets it act again.")

@@ -6,8 +6,8 @@ says into a `Reply`. Reply texts are Markdown of ours; what people or clusters s
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol, runtime_checkable
 
 from bot.ports import Role
 
@@ -46,8 +46,9 @@ class Outcome:
         return Reply(self.text, reaction="rocket" if self.done else "confused")
 
 
+@runtime_checkable
 class IncidentDesk(Protocol):
-    """What commands need of the service. Texts that come back are Markdown of ours, escaped where they quote."""
+    """What most commands need of the service. Texts that come back are Markdown of ours, escaped where they quote."""
 
     def status_text(self, incident: str) -> str: ...
 
@@ -77,15 +78,61 @@ class IncidentDesk(Protocol):
     def request_rollback(self, incident: str, by: str, role: Role) -> Outcome: ...
 
 
-Run = Callable[[Ask, IncidentDesk], Reply | None]
+@runtime_checkable
+class QuietDesk(Protocol):
+    """Incidents that nobody wants to hear of for a while, or at all."""
+
+    def snooze(self, incident: str, lasts: timedelta, by: str) -> Outcome: ...
+
+    def unsnooze(self, incident: str, by: str) -> Outcome: ...
+
+    def close(self, incident: str, reason: str, by: str) -> Outcome:
+        """`reason` is as typed, and not empty."""
+        ...
+
+
+@runtime_checkable
+class BrakeDesk(Protocol):
+    """The global brake. It is the same as `drover pause`."""
+
+    def pause(self, reason: str, by: str) -> Outcome: ...
+
+    def resume(self, by: str) -> Outcome: ...
+
+
+@runtime_checkable
+class EvidenceDesk(Protocol):
+    def logs_text(self, incident: str, component: str) -> str:
+        """The last lines of a component's logs, as they were collected; without a name, which there are."""
+        ...
+
+
+@runtime_checkable
+class FleetDesk(Protocol):
+    def request_sweep(self, incident: str, by: str) -> Outcome:
+        """Look at every cluster of this incident's Rancher server, soon."""
+        ...
+
+
+@runtime_checkable
+class PreflightDesk(Protocol):
+    def preflight_text(self, cluster: str, version: str) -> str: ...
+
+
+# `desk` is of the type that the command says it needs.
+Run = Callable[[Ask, Any], Reply | None]
 
 
 @dataclass(frozen=True)
 class Command:
-    """`run` returns None when there is nothing to say. `who` is the least role; policy may ask for more."""
+    """`run` returns None when there is nothing to say. `who` is the least role; policy may ask for more.
+
+    `needs` is the part of the service that the command asks; where a service has it not, the command is not offered.
+    """
 
     name: str
     run: Run
     who: Role
     usage: str
     help: str
+    needs: type = IncidentDesk

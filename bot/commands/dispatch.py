@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.commands.authorize import Denied, authorize
-from bot.commands.command import Ask, Command, IncidentDesk, Reply
+from bot.commands.command import Ask, Command, Reply
 from bot.commands.gather import commands
 from bot.commands.parse import ParsedCommand
 from bot.ports import Role
@@ -30,7 +30,7 @@ class Speaker:
 def dispatch(
     parsed: ParsedCommand,
     speaker: Speaker,
-    desk: IncidentDesk,
+    desk: object,
     *,
     stricter: Mapping[str, Role] | None = None,
     known: Mapping[str, Command] | None = None,
@@ -43,6 +43,8 @@ def dispatch(
     decision = authorize(command, speaker.role, stricter)
     if isinstance(decision, Denied):
         return Reply(decision.reason, reaction="-1") if speaker.role > Role.NONE else Reply(reaction="-1")
+    if not isinstance(desk, command.needs):
+        return Reply(f"`/drover {command.name}` is not in this version of Drover.", reaction="confused")
     ask = Ask(
         command=parsed.name,
         args=parsed.args,

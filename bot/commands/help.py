@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
-from bot.commands.command import Ask, Command, IncidentDesk, Reply
+from bot.commands.command import Ask, Command, Reply
 from bot.ports import Role
 
 
-def run(ask: Ask, _desk: IncidentDesk) -> Reply:
+def run(ask: Ask, desk: object) -> Reply:
     from bot.commands.gather import commands
 
-    return Reply(help_text(commands().values(), ask.role), reaction="+1")
+    offered = [command for command in commands().values() if isinstance(desk, command.needs)]
+    return Reply(help_text(offered, ask.role), reaction="+1")
 
 
 def help_text(commands: Iterable[Command], role: Role) -> str:
@@ -22,4 +23,4 @@ def help_text(commands: Iterable[Command], role: Role) -> str:
     return "\n".join(rows)
 
 
-COMMAND = Command("help", run, who=Role.READ, usage="/drover help", help="List the commands.")
+COMMAND = Command("help", run, who=Role.READ, usage="/drover help", help="List the commands.", needs=object)

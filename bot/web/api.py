@@ -14,6 +14,7 @@ from bot.web.fleet_view import Filter, Row, fleet_page
 from bot.web.pages import IDENTIFIER
 from bot.web.parts import WebParts
 from bot.web.problems import Problem
+from rancher_ext.remediation.plan import Plan
 
 
 class _Shown(BaseModel):
@@ -87,8 +88,29 @@ class AuditJson(_Shown):
     rule: str
     what: str
     place: str
+    before: Any
+    after: Any
     result: str
+    previous: str = Field(description="the digest of the record before this one, of whatever incident")
     digest: str
+
+
+class PlanJson(_Shown):
+    """What an approval agrees to. `steps` have exact diffs; times are in seconds."""
+
+    digest: str
+    playbook: str
+    title: str
+    signature: str
+    risk: str = Field(description="safe, disruptive or destructive")
+    undo: str = Field(description="exact, compensating or none")
+    undo_on_failure: bool
+    proof: list[str]
+    expected_seconds: float
+    within_seconds: float
+    soak_seconds: float
+    steps: list[dict[str, Any]]
+    done: list[list[str]] = Field(description="actions that have nothing to do here, and why")
 
 
 class IncidentStoryJson(IncidentJson):
@@ -96,6 +118,7 @@ class IncidentStoryJson(IncidentJson):
 
     diagnosis: dict[str, Any] | None
     plan_steps: list[dict[str, Any]]
+    plan_in_full: PlanJson | None
     explanation: dict[str, Any] | None
     decision: dict[str, Any] | None
     approval_expires: datetime | None
@@ -192,12 +215,31 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
+def _plan(plan: Plan) -> PlanJson:
+    return PlanJson(
+        digest=plan.digest,
+        playbook=plan.playbook,
+        title=plan.title,
+        signature=plan.signature,
+        risk=plan.risk.value,
+        undo=plan.undo.value,
+        undo_on_failure=plan.undo_on_failure,
+        proof=list(plan.proof),
+        expected_seconds=plan.expected.total_seconds(),
+        within_seconds=plan.within.total_seconds(),
+        soak_seconds=plan.soak.total_seconds(),
+        steps=[step.to_json() for step in plan.steps],
+        done=[list(each) for each in plan.done],
+    )
+
+
 def _story(story: Story, parts: WebParts) -> IncidentStoryJson:
     steps = [step.to_json() for step in story.plan.steps] if story.plan else []
     return IncidentStoryJson(
         **_incident(story.incident),
         diagnosis=dict(story.diagnosis) if story.diagnosis else None,
-        plan_steps=[{name: step[name] for name in ("action", "title", "diff", "effect")} for step in steps],
+        plan_steps=[{name: step[name] for name in ("action", "title", "diff", "effect", "place")} for step in steps],
+        plan_in_full=_plan(story.plan) if story.plan else None,
         explanation=dict(story.explanation) if story.explanation else None,
         decision=dict(story.decision) if story.decision else None,
         approval_expires=story.approval_expires,
@@ -210,7 +252,10 @@ def _story(story: Story, parts: WebParts) -> IncidentStoryJson:
                 rule=each.rule,
                 what=each.what,
                 place=each.place,
+                before=each.before,
+                after=each.after,
                 result=each.result,
+                previous=each.previous,
                 digest=each.digest,
             )
             for each in parts.audit(story.incident.id)

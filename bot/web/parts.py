@@ -12,6 +12,7 @@ from bot.incidents.incident import Incident
 from bot.incidents.timeline import AuditRecord
 from bot.ports import SeenCluster
 from bot.reports.story import Story
+from bot.workflows.probe_inbox import ProbeInbox
 
 
 @dataclass(frozen=True)
@@ -88,4 +89,5 @@ class WebParts:
     listens_beyond_loopback: bool = False
     public_url: str = ""
     hook_labels: Sequence[str] = ("cluster_id", "cluster", "cluster_name")
+    probes: ProbeInbox | None = None
     limits: WebLimits = field(default_factory=WebLimits)

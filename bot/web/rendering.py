@@ -1,5 +1,6 @@
 """How does a page come to be? Jinja2 with autoescape, relative links only, and a few filters that read times and code."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -37,6 +38,13 @@ def code_text(text: object) -> Markup:
     )
 
 
+def value_text(value: object, limit: int = 4_000) -> str:
+    """A value of the audit record as people read it; a whole object is cut, and its rest is counted."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    left = len(text) - limit
+    return text if left <= 0 else f"{text[:limit]}\n… {left} more characters: `drover incidents audit` has them all"
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -47,7 +55,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        code_text=code_text, moment=moment, spoken=spoken, compact=compact, iso=datetime.isoformat
+        code_text=code_text,
+        value_text=value_text,
+        moment=moment,
+        spoken=spoken,
+        compact=compact,
+        iso=datetime.isoformat,
     )
     environment.globals.update(words=words)
     return environment

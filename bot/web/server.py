@@ -15,6 +15,7 @@ from bot.web.events import events_router
 from bot.web.guard import Login, SecurityHeaders
 from bot.web.health import health_router
 from bot.web.hooks import hooks_router
+from bot.web.ingest import ingest_router
 from bot.web.metrics import CountRequests, Metrics
 from bot.web.pages import pages_router, static_router
 from bot.web.parts import WebParts
@@ -37,6 +38,11 @@ def create_app(parts: WebParts) -> FastAPI:
     problems.install(app)
     app.include_router(health_router(parts, metrics))
     app.include_router(hooks_router(parts, metrics))
+    if parts.probes is not None:
+        counted = metrics.hooks
+        app.include_router(
+            ingest_router(parts.probes, lambda outcome: counted.labels(hook="probe", outcome=outcome).inc())
+        )
     app.include_router(static_router())
     app.include_router(api_router(parts), dependencies=login)
     app.include_router(events_router(parts), dependencies=login)

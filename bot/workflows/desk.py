@@ -5,6 +5,7 @@ bound to the version of its comment: when the comment changes, what it said befo
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,8 +25,10 @@ from bot.reports.escape import code_span, escape_markdown
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
 from bot.workflows.parts import Parts
-from bot.workflows.steps import written_note
+from bot.workflows.room import written_note
+from bot.workflows.service_desk import ServiceDesk
 from bot.workflows.story import story_of
+from rancher_ext.fleet.cluster import ClusterKey
 from rancher_ext.remediation.plan import Plan
 
 _log = structlog.get_logger("desk")
@@ -56,15 +59,18 @@ class Heard:
         return f"comment:{self.comment_id}:{self.updated_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-class Desk:
+class Desk(ServiceDesk):
     """Takes comments, and is the `IncidentDesk` of the commands.
 
     `said` names the words that are being handled: repeated after a crash, they reach the incident once.
     """
 
-    def __init__(self, parts: Parts, engine: Engine, said: str = "") -> None:
+    def __init__(
+        self, parts: Parts, engine: Engine, said: str = "", hint: Callable[[ClusterKey], Any] = lambda _: None
+    ) -> None:
         self._parts = parts
         self._engine = engine
+        self._hint = hint
         self._said = said
         # Webhook and polling bring the same comment; in one process they take turns.
         self._hearing = threading.Lock()
@@ -123,7 +129,7 @@ class Desk:
             tracker.react(heard.comment_id, "eyes")
         speaker = Speaker(heard.author, role, heard.comment_id, heard.updated_at, heard.issue, incident.id)
         for number, each in enumerate(asked):
-            reply = dispatch(each, speaker, Desk(self._parts, self._engine, f"{heard.key}/{number}"))
+            reply = dispatch(each, speaker, Desk(self._parts, self._engine, f"{heard.key}/{number}", self._hint))
             _log.info("command", command=each.name, by=heard.author, role=role.name, incident=incident.id)
             if reply is None:
                 continue
@@ -166,24 +172,6 @@ class Desk:
 
     def status_text(self, incident: str) -> str:
         return status_comment(story_of(self._parts, self._parts.store.get(incident), self._parts.clock.now()))
-
-    def plan_text(self, incident: str, playbook: str | None) -> str:
-        row = self._parts.store.get(incident)
-        if playbook is not None:
-            known = {book.id: book for book in self._parts.knowledge.playbooks.values()}
-            named = known.get(playbook) or self._parts.knowledge.playbooks.get(playbook)
-            if named is None:
-                return f"There is no playbook {code_span(playbook[:60])}. There are: {', '.join(f'`{name}`' for name in sorted(known))}."
-            if row.plan is None or Plan.from_json(row.plan).playbook != named.id:
-                steps = "\n".join(f"{number}. {text}" for number, text in enumerate(named.explain, 1))
-                return f"**{escape_markdown(named.title)}** is not what this incident's evidence asks for. By hand it would be:\n{steps}"
-        if row.plan is None:
-            return "There is no plan: see the issue for what a person can do."
-        plan = Plan.from_json(row.plan)
-        steps = "\n\n".join(
-            f"{number}. {step.title}\n```diff\n{step.diff}\n```" for number, step in enumerate(plan.steps, 1)
-        )
-        return f"Plan `{plan.short}`: {escape_markdown(plan.title)} ({plan.risk}, undo {plan.undo})\n\n{steps}"
 
     def request_diagnosis(self, incident: str, by: str) -> Outcome:
         if self._parts.store.get(incident).state is State.REJECTED:

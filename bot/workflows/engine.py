@@ -1,7 +1,8 @@
 """How does a flow survive a crash? The only module that knows the durable library (DBOS).
 
 What follows from its ways (each was tried):
-- executor ids must be stable and unique per process: on restart the process with the same name takes up what it had begun;
+- executor ids must be stable and unique per process: on restart the process with the same name makes what it had begun run again,
+  there or on another worker; what a name left that does not come back is taken up only by asking for that name (`crew.py`);
 - the application version is a constant, else waiting incidents would stay behind after every change of code;
 - steps return plain JSON; what a step failed with is a value, not an exception, so that a replay decides as the first run did;
 - messages carry approvals and cancellations: a workflow is never cancelled in the middle of an apply;
@@ -11,7 +12,7 @@ What follows from its ways (each was tried):
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,7 @@ class Failed:
 
 
 class _Leaving(BaseException):
-    """Unwinds a workflow's thread while the process stops. Not an Exception: the library must not record it as a result."""
+    """Unwinds a workflow's thread while the process stops, or when the run is another worker's. Not an Exception: the library must not record it as a result."""
 
 
 class _Door:
@@ -111,6 +112,8 @@ class Flow:
         self._door = door or _Door()
         # Received and not asked for yet; rebuilt by a replay, which receives the same again.
         self._heard: list[Json] = []
+        # Patch points that this run has passed on the new way; rebuilt by a replay as well.
+        self._taken: set[str] = set()
 
     def step(self, name: str, function: Callable[..., Json | None], *arguments: Any) -> Json | Failed:
         """Run once, or read back what it returned before the crash. An expected failure is returned, a bug is raised."""
@@ -152,6 +155,21 @@ class Flow:
             self.wait(pause)
             waited += pause
             pause = min(pause * 2, timedelta(minutes=5))
+
+    def patched(self, name: str) -> bool:
+        """Does this run take the new way that bears this name? One that began before the new way was there goes on as it began.
+
+        Asked only where a step follows, never where a wait does: the library notes a wait in two lines, and the second one first.
+        """
+        if name not in self._taken:
+            with self._door.step():
+                if DBOS.patch(name):
+                    self._taken.add(name)
+        return name in self._taken
+
+    def took(self, name: str) -> bool:
+        """Has this run passed a patch point of this name on the new way? Asks nothing, so it may stand before a wait."""
+        return name in self._taken
 
     def wait(self, duration: timedelta) -> None:
         """The one way to wait. Survives a restart: what was left of it is waited for then.
@@ -212,6 +230,10 @@ class Engine:
         def workflow(subject: str) -> str:
             try:
                 return run(Flow(self._clock, self._transient, self._door), subject)
+            except dbos_error.DBOSWorkflowConflictIDError:
+                # Another worker has taken it over while this one stood still. The library would wait here for its end, for weeks.
+                _log.warning("workflow_moved", workflow=name, subject=subject)
+                raise _Leaving from None
             except Exception:
                 # A bug. The run is over with this, and nobody else would hear of it.
                 _log.exception("workflow_failed", workflow=name, subject=subject)
@@ -233,6 +255,19 @@ class Engine:
                 return
             with SetWorkflowID(workflow_id):
                 DBOS.start_workflow(self._workflows[name], subject)
+
+    def recover(self, names: Sequence[str]) -> int:
+        """Take up what workers of these names had begun and will not go on with. Returns how many runs there were.
+
+        The library has no public way; this is what it calls itself at a start, with the own name. A run goes through its queue, so
+        exactly one worker gets it, and an older execution of it can record nothing any more.
+        """
+        with _spoken(f"take up the work of {', '.join(names)}"):
+            return len(DBOS._recover_pending_workflows(list(names)))  # noqa: SLF001 - see above
+
+    def stand_still(self) -> None:
+        """No step begins any more: another worker goes on with everything here."""
+        self._door.close(0)
 
     def revive(self, workflow_id: str) -> None:
         """A run that ended in an error although its incident is open goes on from its last good step."""

@@ -21,8 +21,12 @@ TELL_FOR = timedelta(days=7)
 LOOK_EVERY = timedelta(seconds=30)
 # Health that lasts this long ends an incident.
 SETTLE = timedelta(minutes=5)
-# A brake is asked again after this.
+# A brake is asked again after this, then after twice as long, and so on. When one loosens, a message says so (`waking.py`):
+# asking is for what no message tells, such as the end of a freeze. A weekend's pause is some 400 records, not 11,000.
 BRAKE_PAUSE = timedelta(minutes=1)
+BRAKE_PAUSE_AT_MOST = timedelta(minutes=30)
+# The patch point of the above: incidents that an earlier Drover began ask every minute until they come to it.
+CALMER = "calmer-brakes"
 # Without a message, an incident that waits for people looks after itself this often.
 QUIET = timedelta(hours=6)
 
@@ -43,6 +47,7 @@ class Steps(Protocol):
     def again(self, incident: str, message: Json) -> Json: ...
     def is_well(self, incident: str) -> Json: ...
     def superseded(self, incident: str, why: str) -> Json: ...
+    def close(self, incident: str, message: Json) -> Json: ...
     def begin(self, incident: str) -> Json: ...
     def apply(self, incident: str, index: int) -> Json: ...
     def settled(self, incident: str, index: int) -> Json: ...
@@ -63,9 +68,13 @@ def run_incident(flow: Flow, steps: Steps, incident: str) -> str:
         if failed:
             flow.patiently("escalate", steps.escalate, incident, failed, patience=PATIENCE)
         word = _wait_for_word(flow, steps, incident, may_mend=not failed)
+        held = 0
         while word is Word.MEND:
             word = _mend(flow, steps, incident)
-            if word is Word.WAIT:
+            if word is Word.WAIT and flow.took(CALMER):
+                word = _wait_for_word(flow, steps, incident, may_mend=True, first=brake_pause(held))
+                held += 1
+            elif word is Word.WAIT:
                 flow.wait(BRAKE_PAUSE)
                 word = _wait_for_word(flow, steps, incident, may_mend=True)
         if word is Word.STOP:
@@ -81,6 +90,8 @@ def run_incident(flow: Flow, steps: Steps, incident: str) -> str:
         if word is Word.DROPPED:
             flow.patiently("superseded", steps.superseded, incident, "it is no longer watched", patience=TELL_FOR)
             return "dropped"
+        if word is Word.CLOSED:
+            return "closed"
         if word is Word.RESOLVED:
             return "resolved"
 
@@ -106,18 +117,27 @@ def _understand(flow: Flow, steps: Steps, incident: str, attempt: int) -> str | 
     return None
 
 
-def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool) -> Word:
-    """Until people, policy or the cluster itself say how it goes on."""
+def brake_pause(asked: int) -> timedelta:
+    """How long a brake that was asked so often is left alone, unless somebody says that it has loosened."""
+    return min(BRAKE_PAUSE * (1 << min(asked, 10)), BRAKE_PAUSE_AT_MOST)
+
+
+def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool, first: timedelta | None = None) -> Word:
+    """Until people, policy or the cluster itself say how it goes on. `first` is waited before the policy is asked."""
     rejected = not may_mend
+    held = 0
     while True:
-        pause = QUIET
-        if not rejected:
+        pause, asks = first or QUIET, first is None
+        first = None
+        if asks and not rejected:
+            calmer = flow.patched(CALMER)
             decision = flow.patiently("decide", steps.decide, incident, patience=PATIENCE)
             if not isinstance(decision, Failed):
                 if decision.get("decision") == "allow":
                     return Word.MEND
                 if decision.get("decision") == "wait":
-                    pause = BRAKE_PAUSE
+                    pause = brake_pause(held) if calmer else BRAKE_PAUSE
+                    held += 1
                 if decision.get("changed"):
                     flow.patiently("report", steps.report, incident, patience=PATIENCE)
         message = flow.receive(TOPIC, pause)
@@ -128,6 +148,9 @@ def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool) -
                     return Word.GONE
                 if not isinstance(looked, Failed) and looked.get("well") and pause == QUIET:
                     return Word.HEALED
+            case "wake":
+                # A brake has loosened.
+                continue
             case "dropped":
                 return Word.DROPPED
             case "approve":
@@ -140,6 +163,9 @@ def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool) -
             case "again":
                 flow.patiently("again", steps.again, incident, message, patience=PATIENCE)
                 return Word.AGAIN
+            case "close":
+                flow.patiently("close", steps.close, incident, message, patience=TELL_FOR)
+                return Word.CLOSED
             case "rollback":
                 _take_back(flow, steps, incident, "a person asked for it")
                 rejected = True

@@ -12,3 +12,4 @@ class Word(Enum):
     DROPPED = "dropped"  # not watched any more
     STOP = "stop"  # nothing further runs by itself here
     RESOLVED = "resolved"  # cured and proved
+    CLOSED = "closed"  # a person ended it

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class Knowledge:
     remedy_json: Callable[[Diagnosis], Mapping[str, Any]]
     playbooks: Mapping[str, Playbook]
     actions: Mapping[str, Action]
+    # Since when the catalogue knows each signature: policy may ask for more while one is new.
+    since: Mapping[str, date]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from bot.incidents.timeline import TimelineEntry
 from bot.policy.approvals import Approval
 from bot.reports.story import EvidenceSummary, Sibling, Story
 from bot.workflows.parts import Parts
+from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.errors import BadInput
 from rancher_ext.evidence.archive import open_bundle
 from rancher_ext.remediation.plan import Plan
@@ -56,13 +57,20 @@ def _expires(
     return until if until and until > now else None
 
 
+def kept_evidence(path: str) -> Bundle | None:
+    """A saved archive; None when there is none (any more)."""
+    if not path or not Path(path).exists():
+        return None
+    try:
+        return open_bundle(path)
+    except BadInput:
+        return None
+
+
 def evidence_summary(path: str) -> EvidenceSummary:
     """Numbers and excerpts of a saved archive; empty when there is none (any more)."""
-    if not path or not Path(path).exists():
-        return EvidenceSummary()
-    try:
-        bundle = open_bundle(path)
-    except BadInput:
+    bundle = kept_evidence(path)
+    if bundle is None:
         return EvidenceSummary()
     manifest = bundle.manifest
     logs = sorted(

@@ -15,6 +15,7 @@ import structlog
 
 from bot.incidents.incident import Incident
 from bot.ports import Assessed, SeenCluster
+from bot.workflows.closing import closed_note
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
 from bot.workflows.parts import Parts, RancherServer
@@ -137,10 +138,10 @@ class Watchman:
                 _log.warning("look_failed", cluster=str(hint.key), source=hint.source, error=error.message)
                 self._queue.put(hint, not_before=self._parts.clock.now() + timedelta(seconds=30))
 
-    def run_sweeps(self, every: timedelta, stop: threading.Event) -> None:
-        """Sweep now, and again and again until stopped."""
+    def run_sweeps(self, every: timedelta, stop: threading.Event, leads: Callable[[], bool] = lambda: True) -> None:
+        """Sweep now, and again and again until stopped. While another worker `leads`, it does that."""
         while not stop.is_set():
-            for server in self._parts.ranchers.values():
+            for server in self._parts.ranchers.values() if leads() else ():
                 try:
                     done = self.sweep(server)
                 except DroverError as error:
@@ -161,6 +162,8 @@ class Watchman:
         key = look.snapshot.key
         match look.verdict:
             case Stuck() as stuck:
+                if self._is_closed(look, stuck):
+                    return
                 incident, new = self._parts.store.open(look.snapshot, stuck, source)
                 if new:
                     _log.info(
@@ -178,6 +181,15 @@ class Watchman:
                 self._drop(look)
             case Unknown():
                 return
+
+    def _is_closed(self, look: Look, stuck: Stuck) -> bool:
+        """Did somebody close this cluster's incident, and did nothing move since?"""
+        identity = look.snapshot.identity
+        closed = self._parts.store.note(closed_note(identity.key.rancher, identity.uid))
+        if closed is None or stuck.since > datetime.fromisoformat(closed):
+            return False
+        # The workflow that is told to close notes it before it has ended.
+        return self._parts.store.open_of(look.snapshot.key) is None
 
     def _drop(self, look: Look) -> None:
         """A cluster that somebody took out of our sight, by a label or another version, needs no incident any more."""

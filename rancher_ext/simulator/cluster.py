@@ -18,10 +18,11 @@ from rancher_ext.simulator import conditions as cond
 from rancher_ext.simulator.clock import SimClock
 from rancher_ext.simulator.conditions import Since, Standing
 from rancher_ext.simulator.facts import Counts, Facts
-from rancher_ext.simulator.identity import Identity, MachineName
+from rancher_ext.simulator.identity import Identity, MachineName, successor
+from rancher_ext.simulator.operations import Operations
 from rancher_ext.simulator.records import CRD, Written
 from rancher_ext.simulator.resources import DOWNSTREAM_RESOURCES, Resource, resource_of
-from rancher_ext.simulator.rollout import is_rollout, pods_of
+from rancher_ext.simulator.rollout import has_objects, is_rollout, node_deeds, pods_of
 from rancher_ext.simulator.scenario import RAMP, Scenario, State, Transition, Truth, When
 from rancher_ext.simulator.store import Store
 from rancher_ext.simulator.triggers import at_path, has_br_netfilter, tested
@@ -86,6 +87,9 @@ class SimCluster:
         self.forgotten_ghosts: set[str] = set()
         self.ended_pods: dict[str, float] = {}  # when a pod was taken away that has a successor
         self.rerun_jobs: dict[str, float] = {}  # since when a job that a client deleted runs anew
+        self.made: dict[str, float] = {}  # since when a client's own workload is seen, by its uid
+        self.operations = Operations()
+        self._deeds: set[str] = set()  # what clients did since the state was entered
         self.cni_since: dict[int, float] = {}  # since when the CNI pod of a node has its present manner
         self._cni_manner: dict[int, str] = {}
         self.ready_since: dict[int, float] = {}
@@ -256,6 +260,7 @@ class SimCluster:
         if self._delivery:
             d = self._delivery
             at = min(at, *(t for t in (d.accepted, d.planned, d.applied) if t > self.now or t == d.applied))
+        at = min(at, self.operations.due(self.now))
         for index, armed in self._armed.items():
             at = min(at, armed + self._delay(self.state.transitions[index]))
         age = self.now - self.entered
@@ -277,6 +282,8 @@ class SimCluster:
             return
         if self._delivery:
             self._deliver(self._delivery, at)
+        if self.operations.restored(at):
+            self._restore(at)
         for index in sorted(self._armed):
             transition = self.state.transitions[index]
             if self._armed[index] + self._delay(transition) <= at:
@@ -306,6 +313,7 @@ class SimCluster:
         self.entered = self.now = at
         self._armed = {}
         self._pod_deleted = False
+        self._deeds = set()
         self._note(at)
         self._arm(at)
 
@@ -328,6 +336,10 @@ class SimCluster:
         if when.pod_deleted and not self._pod_deleted:
             return False
         if when.crds and not self._has_crds(when.crds):
+            return False
+        if when.done and when.done not in self._deeds:
+            return False
+        if when.objects and not (self._downstream and has_objects(self._downstream, when.objects)):
             return False
         return not when.spec or tested(when, at_path(self.delivered, when.spec))
 
@@ -405,6 +417,8 @@ class SimCluster:
         if config == self.wanted and not forced:
             return
         self.now = max(self.now, at)
+        if self.was_active and self.provisioned_v2:
+            self.operations.note(self.wanted, config, at)
         self.wanted = config
         takes = RKE_UP_TAKES if self.rke1 else APPLIED_AFTER
         self._delivery = Delivery(config, at + ACCEPTED_AFTER, at + PLANNED_AFTER, at + takes)
@@ -426,6 +440,37 @@ class SimCluster:
             self.proxies += 1
         self._arm(at)
 
+    def did(self, deed: str, at: float | None = None) -> None:
+        """A client did something that a scenario may wait for."""
+        if deed not in self._deeds:
+            self._deeds.add(deed)
+            self._arm(max(self.now, at or self.now))
+
+    def look_again(self) -> None:
+        """What the nodes applied by themselves may be what a transition waits for."""
+        self._arm(self.now)
+
+    def _restore(self, at: float) -> None:
+        """etcd is that of the snapshot again, and with it the version of the last complete reconcile."""
+        if self.applied is not None:
+            earlier = {**self.wanted, "kubernetesVersion": self.applied.get("kubernetesVersion", "")}
+            self.wanted = self.planned = self.delivered = earlier
+            self.did("restored", at)
+            self._arm(at)
+
+    def replace_machine(self, name: str, at: float) -> None:
+        """Somebody deleted a machine: its pool makes another. A custom one has nobody who would."""
+        old = next((m for m in self.identity.machines if name in {m.name, m.id}), None)
+        if old is None or self.scenario.driver in {"", "custom"}:
+            return
+        self.now = max(self.now, at)
+        machines = tuple(successor(m, self.identity.name) if m is old else m for m in self.identity.machines)
+        self.identity = replace(self.identity, machines=machines)
+        self.ready_since.pop(old.place, None)
+        self._note(self.now)
+        self.did("machine-replaced", at)
+        self.render(self)
+
     def remove(self, at: float) -> None:
         """Somebody deleted the cluster object."""
         if self._removal is None:
@@ -444,8 +489,11 @@ class SimCluster:
                 self._restarted(name, at)
         if written.verb == "delete" and written.resource is JOB:
             self.rerun_jobs[written.key[1]] = at
+            self._deeds.add("job-rerun")
             for name in pods_of(self.downstream, "Job", written.key):
                 self._restarted(name, at)
+        if written.resource is NODE and written.verb in {"patch", "update"}:
+            self._deeds |= node_deeds(self.downstream)
         self.now = at
         self._arm(at)
         self._heartbeat = at

@@ -93,6 +93,8 @@ class Facts:
     probes_bad_on: str = "first"  # first, all
     cni: CniFact = field(default_factory=CniFact)
     agent: str = "running"  # running, pending, crash-loop, absent
+    job: str = "completed"  # the job that installs the CNI: completed, crash-loop (its log is `trouble-job`)
+    cni_leaves_out: str = ""  # not-ready: the CNI's DaemonSet wants no pod on nodes that are not ready
     upgraded: Count = ALL  # nodes that run the wanted Kubernetes version
     crds_missing: tuple[str, ...] = ()
     infra_error: str = ""

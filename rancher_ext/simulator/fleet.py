@@ -38,6 +38,7 @@ _PROVISIONING = resource_of("provisioning.cattle.io/v1", "Cluster")
 _MANAGEMENT = resource_of("management.cattle.io/v3", "Cluster")
 _SETTING = resource_of("management.cattle.io/v3", "Setting")
 _BACKUP = resource_of("management.cattle.io/v3", "EtcdBackup")
+_MACHINES = (resource_of("cluster.x-k8s.io/v1beta1", "Machine"), resource_of("management.cattle.io/v3", "Node"))
 
 # About 85% of a generated fleet is well; the rest is dealt from all other scenarios in turn.
 WELL = ("rke2-canal-healthy", "rke2-flannel-healthy", "k3s-flannel-healthy", "rke1-canal-healthy")
@@ -271,7 +272,10 @@ class Fleet:
         if cluster is None:
             return
         now = self.clock.seconds()
-        if written.verb == "delete":
+        if written.resource in _MACHINES:
+            if written.verb == "delete":
+                cluster.replace_machine(written.key[1], now)
+        elif written.verb == "delete":
             cluster.remove(now)
         elif written.resource is _PROVISIONING and cluster.provisioned_v2:
             cluster.write_config(written.obj.get("spec") or {}, now)
@@ -287,6 +291,10 @@ class Fleet:
             return self.named(namespace, name)
         if written.resource is _MANAGEMENT:
             return self.clusters.get(name)
+        if written.resource is _MACHINES[1]:
+            return self.clusters.get(namespace)
+        if written.resource is _MACHINES[0]:
+            return self.named(namespace, written.obj.get("spec", {}).get("clusterName", ""))
         return None
 
     def cluster_changed(self, cluster: SimCluster) -> None:
@@ -326,6 +334,9 @@ class Fleet:
         """The kontainer drivers' action `refresh`."""
         with self.lock:
             metadata.refresh(self.local)
+            for cluster in self.clusters.values():
+                cluster.did("metadata-refreshed", self.clock.seconds())
+                self._push(cluster)
 
     def _seed_local(self, now: float) -> None:
         born = now - 200 * 86400.0

@@ -7,7 +7,7 @@ node name; RKE1 nodes are `m-xxxxx` with a host name of the template's prefix. A
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rancher_ext.simulator.scenario import Scenario
 
@@ -81,6 +81,16 @@ def identify(scenario: Scenario, name: str, seed: object, *, taken: set[str]) ->
     first_ip = machines[0].ip if machines else f"172.{second}.{third}.10"
     namespace = "fleet-local" if scenario.management == "local" else "fleet-default"
     return Identity(name, cluster_id, namespace, tuple(machines), ghosts, f"https://{first_ip}:6443")
+
+
+def successor(machine: MachineName, cluster: str) -> MachineName:
+    """The machine that a pool makes in place of a deleted one; RKE1 gives the host name to the next one again."""
+    rng = random.Random(f"{cluster}/{machine.name}/{machine.id}/successor")
+    if machine.id.startswith("m-"):
+        return replace(machine, id="m-" + letters(rng, 5))
+    name = f"{machine.name.rpartition('-')[0]}-{letters(rng, 5)}"
+    bootstrap = f"{cluster}-bootstrap-template-{letters(rng, 5)}"
+    return replace(machine, name=name, node=name, bootstrap=bootstrap, id=f"{rng.getrandbits(64):016x}")
 
 
 def _cluster_id(scenario: Scenario, rng: random.Random) -> str:

@@ -24,6 +24,7 @@ _BY_CONTAINER = {
     "rke-network-plugin-pod": "network-plugin-job",
     "machine": "machine-error",
 }
+_OF_THE_JOB = {"helm", "rke-network-plugin-pod"}
 
 
 def pod_log(ask: Ask, store: Store, cluster: SimCluster | None, namespace: str, name: str) -> Answer:
@@ -131,4 +132,6 @@ def _text(cluster: SimCluster | None, pod: Json, container: str) -> str:
             return logs[fact.log]
         named = {n: log for n, _, log in workload.containers + workload.init}
         return logs[named[container]]
+    if cluster.facts.job == "crash-loop" and container in _OF_THE_JOB:
+        return logs["trouble-job"]
     return logs.get(_BY_CONTAINER.get(container, "control-plane"), "")

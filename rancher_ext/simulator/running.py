@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -113,7 +114,8 @@ def _server(
         host=host,
         port=port,
         http=transports.protocol(),
-        ws="none",
+        # For the machine shell alone; without that package everything else is served all the same.
+        ws="wsproto" if find_spec("wsproto") else "none",
         loop="asyncio",
         lifespan="off",
         log_config=None,

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from rancher_ext.simulator import troubles
 from rancher_ext.simulator.facts import Facts, parse_facts
 
 Json = dict[str, Any]
@@ -54,6 +55,8 @@ class When:
     crds: tuple[str, ...] = ()  # all of these CRDs exist downstream
     ghosts_gone: bool = False  # somebody deleted the stale Node objects
     pod_deleted: bool = False  # somebody deleted a pod of the CNI since the state was entered
+    done: str = ""  # what a client did since the state was entered, as `deeds.py` names it
+    objects: tuple[str, ...] = ()  # all of these exist downstream, each as `Kind name`
     param: str = ""
     unless: str = ""
     supports: str = ""  # the Rancher version has this feature
@@ -129,9 +132,12 @@ def scenario_ids() -> list[str]:
 def load_scenario(scenario_id: str, params: Mapping[str, Any] | None = None) -> Scenario:
     """One scenario with its parameters filled in."""
     path = HERE / "scenarios" / f"{scenario_id}.yaml"
-    if not path.is_file():
-        raise ScenarioError(f"there is no scenario {scenario_id!r}; known: {', '.join(scenario_ids())}")
-    raw = _read(path)
+    raw = _read(path) if path.is_file() else troubles.written_out(scenario_id)
+    if raw is None:
+        raise ScenarioError(
+            f"there is no scenario {scenario_id!r}; known: {', '.join(scenario_ids())}, "
+            f"and those of troubles: {', '.join(troubles.trouble_ids())}"
+        )
     known = dict(raw.get("params") or {})
     unknown = set(params or {}) - set(known) - _OVERRIDES
     if unknown:
@@ -142,7 +148,7 @@ def load_scenario(scenario_id: str, params: Mapping[str, Any] | None = None) -> 
     try:
         return _scenario(scenario_id, _fill(raw, known), known, given)
     except (KeyError, TypeError, ValueError) as e:
-        raise ScenarioError(f"{path.name}: {type(e).__name__}: {e}") from e
+        raise ScenarioError(f"{scenario_id}: {type(e).__name__}: {e}") from e
 
 
 _OVERRIDES = {"age", "nodes", "labels", "kubernetes"}
@@ -249,6 +255,7 @@ def _when(raw: Json) -> When:
         raise ValueError(f"a test on `spec` needs exactly one of {', '.join(_CONDITIONS)}: {raw}")
     test, value = (tests[0], raw.pop(tests[0])) if tests else ("", None)
     raw["crds"] = tuple(raw.get("crds") or ())
+    raw["objects"] = tuple(raw.get("objects") or ())
     return When(test=test, value=value, **raw)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -22,6 +22,7 @@ from rancher_ext.simulator.faults import Fault
 from rancher_ext.simulator.fleet import Fleet, Token
 from rancher_ext.simulator.http import Answer, Ask, as_json, as_text, norman_error, query_of, refusal
 from rancher_ext.simulator.kube import KubeApi, WatchLimits
+from rancher_ext.simulator.machine_shell import MachineShell
 from rancher_ext.simulator.norman import NormanApi
 from rancher_ext.simulator.status import ApiStatus
 from rancher_ext.simulator.steve import SteveApi
@@ -52,11 +53,15 @@ class RancherApp:
         self._steve = SteveApi(fleet.rancher_version)
         self._norman = NormanApi(fleet)
         self._control = Control(fleet)
+        self.shell = MachineShell(fleet)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             ask = await self._read(scope, receive)
             await self._respond(ask, receive, send)
+        elif scope["type"] == "websocket":
+            headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+            await self.shell.serve(scope, receive, send, self._token_of(headers)[0])
 
     async def tick_forever(self) -> None:
         """Moves the fleet on, so that watches hear of what happens without anybody asking."""
@@ -179,7 +184,10 @@ class RancherApp:
         return None
 
     def _login(self, ask: Ask) -> tuple[Token | None, Answer]:
-        bearer = _bearer(ask.headers)
+        return self._token_of(ask.headers)
+
+    def _token_of(self, headers: Mapping[str, str]) -> tuple[Token | None, Answer]:
+        bearer = _bearer(headers)
         if not bearer:
             return None, _unauthorized("must authenticate")
         name, _, secret = bearer.removeprefix("ext/").partition(":")

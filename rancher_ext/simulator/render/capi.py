@@ -5,7 +5,9 @@ machines and infrastructure machines, node driver jobs with their pods, Events. 
 downstream API and are absent on a cluster that never connected.
 """
 
+import base64
 import hashlib
+import json
 import uuid
 from typing import Any
 
@@ -101,6 +103,7 @@ def _render_control_plane(cluster: SimCluster, out: Rendering) -> None:
     }
     if cluster.applied is not None:
         status["appliedSpec"] = _spec(cluster, cluster.applied)
+    status |= cluster.operations.status(cluster.now, connected=cluster.facts.connected)
     out.add(
         "rke.cattle.io/v1",
         "RKEControlPlane",
@@ -417,7 +420,7 @@ def _render_snapshot(cluster: SimCluster, out: Rendering) -> None:
             "name": file,
             "nodeName": m.node,
             "location": f"file:///var/lib/rancher/rke2/server/db/snapshots/{file}",
-            "metadata": "",
+            "metadata": _snapshot_metadata(cluster),
             "createdAt": rfc3339(at + 3),
             "size": 12910624,
             "status": "successful",
@@ -425,3 +428,9 @@ def _render_snapshot(cluster: SimCluster, out: Rendering) -> None:
         },
         status={"missing": False},
     )
+
+
+def _snapshot_metadata(cluster: SimCluster) -> str:
+    """base64 of JSON that holds the specification at that time, packed as in the control plane's annotation."""
+    then = cluster.applied or cluster.delivered
+    return base64.b64encode(json.dumps({"provisioning-cluster-spec": cluster_spec_annotation(then)}).encode()).decode()

@@ -12,6 +12,7 @@ from typing import Any
 from rancher_ext.simulator.clock import rfc3339
 from rancher_ext.simulator.cluster import SimCluster
 from rancher_ext.simulator.paging import Key
+from rancher_ext.simulator.render.delivered import render_manifest, run_daemon_sets
 from rancher_ext.simulator.render.events import render_events
 from rancher_ext.simulator.render.nodes import node_object
 from rancher_ext.simulator.render.objects import Rendering, job_status
@@ -64,6 +65,8 @@ def render_downstream(
     _workloads(cluster, out, pods)
     _configuration(cluster, out)
     _crds(cluster, out)
+    render_manifest(cluster, out)
+    run_daemon_sets(cluster, store, out.seen)
     render_events(cluster, out, pods)
     return out.sweep(before)
 
@@ -168,7 +171,9 @@ def _workloads(cluster: SimCluster, out: Rendering, pods: list[PodShape]) -> Non
                     "backoffLimit": 1000,
                     "template": {**template, "spec": {**template["spec"], "restartPolicy": "Never"}},
                 },
-                status=job_status(begun, done=begun + 6),
+                status=job_status(begun, failed_at=begun + 300, failed=6)
+                if cluster.facts.job == "crash-loop"
+                else job_status(begun, done=begun + 6),
             )
 
 

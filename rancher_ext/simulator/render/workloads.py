@@ -11,6 +11,7 @@ from rancher_ext.simulator.cluster import SimCluster
 from rancher_ext.simulator.identity import MachineName
 from rancher_ext.simulator.render.nodes import pod_cidr
 from rancher_ext.simulator.render.pods import Box, PodShape, restarts_by, short_hash
+from rancher_ext.simulator.triggers import at_path
 
 Json = dict[str, Any]
 
@@ -92,7 +93,8 @@ def cni_namespace(cluster: SimCluster) -> str:
 
 def covered(cluster: SimCluster) -> list[MachineName]:
     """The nodes a CNI pod is wanted on."""
-    return [m for m in cluster.identity.machines if m.place < cluster.counts.nodes and m.os == "linux"]
+    wanted = [m for m in cluster.identity.machines if m.place < cluster.counts.nodes and m.os == "linux"]
+    return [m for m in wanted if cluster.is_ready(m)] if cluster.facts.cni_leaves_out else wanted
 
 
 def cni_pod(cluster: SimCluster, workload: CniWorkload, m: MachineName) -> PodShape:
@@ -233,7 +235,9 @@ def system_pods(cluster: SimCluster, m: MachineName) -> list[PodShape]:
         if m.has("etcd"):
             boxes.append("etcd")
         if m.has("controlplane"):
-            boxes += ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "cloud-controller-manager"]
+            boxes += ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+            if at_path(cluster.delivered, "rkeConfig.machineGlobalConfig.disable-cloud-controller") is not True:
+                boxes.append("cloud-controller-manager")
         version = cluster.scenario.kubernetes.replace("+", "-")
         for n in boxes:
             log = "kube-proxy" if n == "kube-proxy" else "control-plane"
@@ -281,6 +285,10 @@ def job_pod(cluster: SimCluster) -> PodShape | None:
     name, begun = pod_name(cluster, f"{job}-", "job")
     started = max(started, begun + 2)
     box = Box(container, image, "completed", started=started, finished=started + 5, log=log)
+    if cluster.facts.job == "crash-loop":
+        begun = max(cluster.entered, begun)
+        count, at = restarts_by(cluster.now - begun, 300.0)
+        box = Box(container, image, "crash-loop", count, begun + at, exit_code=1, log="trouble-job")
     return PodShape(
         name,
         "kube-system",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.adapters.write_pace import Priority, WritePace
+from bot.adapters.write_pace import OwnWrites, Priority, WritePace
 
 
 class FakeTime:
@@ -75,7 +75,7 @@ def test_threads_together_stay_below_the_limits():
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(granted) == 48
+    assert len(granted) == 72
     # A grant is noted here a moment after it was given, so compare by whole windows of the fake clock.
     elapsed = max(granted) - 1_000_000.0
     assert len(granted) <= 10 * (elapsed // 60 + 1)
@@ -169,7 +169,7 @@ def test_a_shorter_silence_does_not_cut_a_longer_one():
 
 def test_writes_before_a_restart_count():
     time = FakeTime()
-    pace = a_pace(time, per_minute=2, per_hour=500, recent=[time.seconds - 10, time.seconds - 20])
+    pace = a_pace(time, per_minute=2, per_hour=500, writes=OwnWrites([time.seconds - 10, time.seconds - 20]))
     pace.acquire(Priority.CRITICAL)
     assert sum(time.slept) == pytest.approx(40)
 
@@ -197,3 +197,15 @@ def test_a_budget_of_one_is_not_eaten_by_its_reserve():
     time = FakeTime()
     a_pace(time, per_minute=1, per_hour=1).acquire(Priority.BULK)
     assert time.slept == []
+
+
+def test_a_nod_goes_before_refreshes_that_have_waited_longer():
+    """Somebody looks whether the command was heard, while a storm edits hundreds of issues."""
+    time = FakeTime()
+    pace = a_pace(time, per_minute=8, per_hour=500)
+    for _ in range(6):
+        pace.acquire(Priority.BULK)
+    assert (pace.available(Priority.BULK), pace.available(Priority.REACTION)) == (0, 1)
+    pace.acquire(Priority.REACTION)
+    assert time.slept == []
+    assert pace.available(Priority.CRITICAL) == 1

@@ -1,5 +1,6 @@
 """`drover` as a person calls it: arguments and environment in, exit status and two streams out."""
 
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -30,12 +31,17 @@ def drover(tmp_path, monkeypatch, capsys):
 
     def run(*arguments, **variables) -> Said:
         capsys.readouterr()
+        loggers = [logging.root, logging.getLogger("dbos")]
+        handlers = [each.handlers[:] for each in loggers]
         with monkeypatch.context() as here:
             here.setattr(sys, "argv", ["drover", *map(str, arguments)])
             for name, value in variables.items():
                 here.setenv(f"DROVER_{name}", str(value))
             with pytest.raises(SystemExit) as ended:
                 main()
+        # A command's log goes to the stderr of its own run.
+        for logger, before in zip(loggers, handlers, strict=True):
+            logger.handlers[:] = before
         streams = capsys.readouterr()
         code = ended.value.code
         return Said(0 if code is None else code, streams.out, streams.err)

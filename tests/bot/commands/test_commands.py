@@ -3,7 +3,7 @@
 import sys
 import types
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -56,6 +56,43 @@ class Desk:
     def request_rollback(self, incident, by, role):
         self.asked.append(("rollback", incident, by, role))
         return self.outcome
+
+    def snooze(self, incident, lasts, by):
+        self.asked.append(("snooze", incident, lasts, by))
+        return self.outcome
+
+    def unsnooze(self, incident, by):
+        self.asked.append(("unsnooze", incident, by))
+        return self.outcome
+
+    def close(self, incident, reason, by):
+        self.asked.append(("close", incident, reason, by))
+        return self.outcome
+
+    def pause(self, reason, by):
+        self.asked.append(("pause", reason, by))
+        return self.outcome
+
+    def resume(self, by):
+        self.asked.append(("resume", by))
+        return self.outcome
+
+    def logs_text(self, incident, component):
+        self.asked.append(("logs", incident, component))
+        return "The lines."
+
+    def request_sweep(self, incident, by):
+        self.asked.append(("sweep", incident, by))
+        return self.outcome
+
+
+class PlainDesk:
+    """A service without the brake, the fleet and the evidence."""
+
+    def __init__(self, desk):
+        for name in ("status_text", "plan_text", "request_diagnosis", "approve", "reject"):
+            setattr(self, name, getattr(desk, name))
+        self.request_retry, self.request_rollback = desk.request_retry, desk.request_rollback
 
 
 @pytest.fixture
@@ -133,16 +170,54 @@ class TestOthers:
             ("retry", ("retry", "incident:a", "maria")),
             ("rollback", ("rollback", "incident:a", "maria", Role.WRITE)),
             ("reject", ("reject", "incident:a", "", "maria")),
+            ("unsnooze", ("unsnooze", "incident:a", "maria")),
+            ("sweep", ("sweep", "incident:a", "maria")),
+            ("pause", ("pause", "", "maria")),
+            ("pause until the *fair* is over", ("pause", "until the *fair* is over", "maria")),
+            ("close it is being rebuilt", ("close", "incident:a", "it is being rebuilt", "maria")),
+            ("snooze 2h", ("snooze", "incident:a", timedelta(hours=2), "maria")),
+            ("snooze `7D`", ("snooze", "incident:a", timedelta(days=7), "maria")),
         ],
     )
     def test_requests_reach_the_desk(self, desk, typed, call):
         assert say(desk, f"/drover {typed}").reaction == "rocket"
         assert desk.asked == [call]
 
+    def test_going_on_needs_more_than_stopping(self, desk):
+        assert say(desk, "/drover resume", Role.WRITE).reaction == "-1"
+        assert say(desk, "/drover resume", Role.MAINTAIN).reaction == "rocket"
+        assert desk.asked == [("resume", "maria")]
+
+    @pytest.mark.parametrize("typed", ["", "soon", "0s", "31d", "-2h", "2h 3h", "99999d", "<b>", "2"])
+    def test_a_snooze_without_an_end_is_none(self, desk, typed):
+        reply = say(desk, f"/drover snooze {typed}")
+        assert desk.asked == []
+        assert reply.reaction == "confused"
+        assert "`/drover snooze 90m`" in reply.text
+        assert "<b>" not in reply.text.replace("`<b>`", "")
+
+    def test_a_closing_without_a_reason_is_none(self, desk):
+        assert "Why?" in say(desk, "/drover close").text
+        assert desk.asked == []
+
+    @pytest.mark.parametrize(("typed", "component"), [("", ""), ("flannel", "flannel"), ("`kubelet`", "kubelet")])
+    def test_logs_are_asked_for_by_component(self, desk, typed, component):
+        assert say(desk, f"/drover logs {typed}").text == "The lines."
+        assert desk.asked == [("logs", "incident:a", component)]
+
+    def test_what_a_service_has_not_is_not_offered(self, desk):
+        """Neither in the help nor when it is typed; everything else works."""
+        plain = PlainDesk(desk)
+        assert "/drover snooze" in say(desk, "/drover help").text
+        assert "/drover snooze" not in say(plain, "/drover help").text
+        assert say(plain, "/drover snooze 2h").text == "`/drover snooze` is not in this version of Drover."
+        assert say(desk, "/drover preflight edge-07 v1.33.1+rke2r1").reaction == "confused"
+        assert say(plain, "/drover status").text == "Mending, step 3 of 5."
+
     def test_help_lists_every_command_with_usage_and_role(self, desk):
         text = say(desk, "/drover help", Role.READ).text
         for command in commands().values():
-            assert f"| `{command.usage}` | {command.help} |" in text
+            assert (f"| `{command.usage}` | {command.help} |" in text) is (command.name != "preflight")
         assert "| **write** |" in text
         assert "**" not in say(desk, "/drover help", Role.ADMIN).text
 
@@ -170,13 +245,21 @@ class TestUnknown:
 
 LEAST = {
     "approve": Role.WRITE,
+    "close": Role.WRITE,
     "diagnose": Role.TRIAGE,
     "help": Role.READ,
+    "logs": Role.TRIAGE,
+    "pause": Role.WRITE,
     "plan": Role.READ,
+    "preflight": Role.READ,
     "reject": Role.TRIAGE,
+    "resume": Role.MAINTAIN,
     "retry": Role.WRITE,
     "rollback": Role.WRITE,
+    "snooze": Role.TRIAGE,
     "status": Role.READ,
+    "sweep": Role.TRIAGE,
+    "unsnooze": Role.TRIAGE,
 }
 
 
@@ -241,7 +324,7 @@ class TestGather:
             gather(package(odd=None))
 
     def test_ours_are_all_there_and_cannot_be_changed(self):
-        assert list(commands()) == ["approve", "diagnose", "help", "plan", "reject", "retry", "rollback", "status"]
+        assert list(commands()) == sorted(LEAST)
         with pytest.raises(TypeError):
             commands()["x"] = None
 

@@ -38,6 +38,10 @@ def test_one_incident_has_diagnosis_plan_timeline_and_audit(web: Web):
     assert body["planSteps"][0]["diff"].endswith("+    enableBrNetfilter: true")
     assert body["timeline"][0]["text"] == "Seen stuck by sweep: Waiting for API to be available"
     assert [record["what"] for record in body["audit"]] == ["intend", "write"]
+    assert body["audit"][1]["previous"] == body["audit"][0]["digest"]
+    plan = body["planInFull"]
+    assert (plan["digest"], plan["risk"], plan["undo"]) == (a_plan().digest, "safe", "exact")
+    assert plan["steps"][0]["writes"][0]["after"] == {"present": True, "value": True}
 
 
 @pytest.mark.parametrize(

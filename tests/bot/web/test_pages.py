@@ -12,7 +12,7 @@ from bot.incidents.timeline import TimelineEntry
 from bot.reports.story import EvidenceSummary, Sibling
 from bot.web.parts import Coverage, HealthReport, PartHealth
 from rancher_ext.fleet.cluster import ClusterKey
-from tests.bot.reports.stories import BR_NETFILTER, NOW, a_diagnosis, a_plan, a_step, a_story, an_incident
+from tests.bot.reports.stories import BR_NETFILTER, NO_CNI_CONF, NOW, a_diagnosis, a_plan, a_step, a_story, an_incident
 from tests.bot.web.serving import Facts, Web, a_seen_cluster, running
 
 FIRST = "/incidents/incident:default:uid-0:1"
@@ -150,6 +150,60 @@ def test_an_incident_tells_its_whole_story(web: Web):
         assert part in shown
 
 
+def test_what_the_evidence_tells_beyond_the_cause_is_shown():
+    """Which nodes, what else it may be, what speaks against it, and what happened when."""
+    finding = {
+        **BR_NETFILTER,
+        "affected": {"known": 5, "text": "all 3 el10 nodes, none elsewhere"},
+        "against": [{"source": "nodes.txt", "line": 7, "text": "edge-07-a   Ready"}],
+    }
+    rival = {**NO_CNI_CONF, "explainedBy": None}
+    diagnosis = a_diagnosis(
+        finding,
+        rival,
+        undecided={"signatures": [finding["signature"], rival["signature"]], "why": "both rest on the same lines"},
+        timeline=[
+            {"when": "2025-03-04 09:11:31 UTC", "text": "kubelet on w1: no network", "alike": 2},
+            {"when": "Mar 04 09:12:00", "text": "cluster: Waiting is Unknown", "alike": 0},
+        ],
+    )
+    facts = Facts()
+    facts.add(a_story(an_incident(id="incident:default:x:1"), diagnosis=diagnosis))
+    plain = a_story(an_incident(id="incident:default:y:1"), diagnosis=a_diagnosis(BR_NETFILTER))
+    facts.add(plain)
+    with running(facts.parts(), facts) as web:
+        shown = page(web, "/incidents/incident:default:x:1").text
+        for part in (
+            "Where: all 3 el10 nodes, none elsewhere.",
+            "What speaks against it:",
+            "edge-07-a Ready",
+            "Not decided. It may also be: The container runtime of a node has no CNI configuration (90% sure)",
+            "does not tell which: both rest on the same lines.",
+            "What happened when",
+            "2025-03-04 09:11:31 UTC kubelet on w1: no network (and 2 alike)",
+        ):
+            assert part in shown
+        other = page(web, "/incidents/incident:default:y:1").text
+        for part in ("Where:", "Not decided.", "What happened when", "What speaks against it"):
+            assert part not in other
+
+
+def test_the_plan_and_the_record_are_shown_in_full(web: Web, facts: Facts):
+    facts.records = [replace(facts.records[0], before={"present": False}, after={"value": "<b>" + "x" * 9_000})]
+    facts.add(
+        replace(
+            facts.stories[FIRST.removeprefix("/incidents/")],
+            plan=a_plan(done=(("take-etcd-snapshot", "there is one"),)),
+        )
+    )
+    found = page(web, FIRST)
+    assert "usually done in 6 min · playbook enable-br-netfilter" in found.text
+    assert "take-etcd-snapshot has nothing to do: there is one" in found.text
+    assert '{ "present": false }' in found.text
+    assert "more characters: drover incidents audit has them all" in found.text.replace("`", "")
+    assert "x" * 9_000 not in found.text
+
+
 def test_an_explanation_shows_the_steps_for_a_person(web: Web, facts: Facts):
     identifier = next(i for i, story in facts.stories.items() if story.explanation)
     shown = page(web, f"/incidents/{identifier}").text
@@ -224,6 +278,8 @@ def test_nothing_from_a_cluster_becomes_markup(text: str):
         "evidence": [{"source": text, "line": 1, "text": text}],
         "missing": [text],
         "references": [text],
+        "affected": {"known": 3, "text": text},
+        "against": [{"source": text, "line": 2, "text": text}],
     }
     incident = an_incident(
         id="incident:default:nasty:1", cluster_name=text, reason=text, distribution=text, cni=text, kubernetes=text, driver=text,
@@ -231,7 +287,12 @@ def test_nothing_from_a_cluster_becomes_markup(text: str):
     )  # fmt: skip
     story = a_story(
         replace(incident, diagnosis=a_diagnosis(finding)),
-        diagnosis=a_diagnosis(finding, finding),
+        diagnosis=a_diagnosis(
+            finding,
+            finding,
+            undecided={"signatures": [text], "why": text},
+            timeline=[{"when": text, "text": text, "alike": 1}] * 2,
+        ),
         timeline=[TimelineEntry(NOW, text, text)],
         plan=a_plan(a_step(title=text, diff=text, effect=text), title=text, proof=(text,)),
         decision={"decision": "wait", "reasons": [text]},

@@ -2,7 +2,16 @@
 
 import pytest
 
+from tests import postgres
 from tests.bot.workflows.world import World
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    if why := postgres.missing():
+        pytest.skip(why)
+    with postgres.running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bot.knowledge import load_policy
 from bot.policy.schema import Policy
 from bot.ports import IssueDraft, Role
 from bot.workflows.desk import Desk, Heard
-from bot.workflows.steps import written_note
+from bot.workflows.room import written_note
 from rancher_ext.remediation.action import Risk
 from tests.bot.reports.stories import a_plan, an_incident
 from tests.bot.workflows.world import knowledge
@@ -65,6 +65,7 @@ class Scene:
             policy=lambda: self.policy,
             knowledge=knowledge(),
             ranchers={},
+            holder="test",
             coverage=lambda: "",
             public_url="",
         )

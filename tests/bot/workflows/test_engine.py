@@ -207,6 +207,60 @@ def test_an_expected_failure_is_a_value_and_the_same_after_a_restart(bench, erro
     assert outcomes == [Failed(type(error).__name__, "x", "c", retry)] * 2
 
 
+def test_a_run_that_began_before_a_patch_goes_on_the_old_way_until_it_comes_to_it(bench):
+    def old(flow, subject):
+        for turn in range(100):
+            flow.step("ask", bench.note, f"{subject} {turn}")
+            if flow.receive("desk", hours(1000)).get("end"):
+                return "done"
+        return ""
+
+    def new(flow, subject):
+        for turn in range(100):
+            calm = flow.patched("calm")
+            assert flow.took("calm") is calm
+            flow.step("ask", bench.note, f"{subject} {turn}{' calm' if calm else ''}")
+            if flow.receive("desk", hours(1000)).get("end"):
+                return "done"
+        return ""
+
+    engine = bench.up(old)
+    engine.start("work", "work:1", "one")
+    engine.send("work:1", "desk", {}, once="a")
+    bench.wait(lambda: len(bench.noted) == 2)
+    bench.down()
+    engine = bench.up(new)
+    engine.start("work", "work:2", "two")
+    engine.send("work:1", "desk", {}, once="b")
+    bench.wait(lambda: len(bench.noted) == 4)
+    bench.down()
+    # And once more: what was chosen stays chosen.
+    engine = bench.up(new)
+    for run in ("work:1", "work:2"):
+        engine.send(run, "desk", {"end": True}, once=f"{run}/end")
+        bench.wait(lambda run=run: not engine.is_running(run))
+    assert sorted(bench.noted) == ["one 0", "one 1", "one 2 calm", "two 0 calm"]
+
+
+def test_a_worker_that_stands_still_begins_no_step_any_more(bench):
+    def run(flow, subject):
+        flow.step("before", bench.note, "before")
+        flow.receive("desk", hours(1000))
+        flow.step("after", bench.note, "after")
+        return "done"
+
+    engine = bench.up(run)
+    engine.start("work", "work:1", "one")
+    bench.wait(lambda: bench.noted)
+    engine.stand_still()
+    engine.send("work:1", "desk", {}, once="go")
+    bench.down()
+    assert bench.noted == ["before"]
+    engine = bench.up(run)
+    bench.wait(lambda: not engine.is_running("work:1"))
+    assert bench.noted == ["before", "after"]
+
+
 def test_no_message_in_time_is_none(bench):
     def run(flow, subject):
         flow.step("heard", bench.note, str(flow.receive("desk", minutes(1))))

@@ -1,11 +1,13 @@
 """Every turn an incident can take: the steps in their order, for each thing that can happen."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from bot.errors import BotError
+from bot.workflows.incident_flow import brake_pause
 from rancher_ext.client.changes import FieldMoved
 from rancher_ext.errors import BadInput, Forbidden, NotFound, RancherUnreachable
 from tests.bot.workflows.scripted import BEGUN, NOT_YET, PROVED, UNDERSTOOD, Runs
@@ -100,6 +102,32 @@ class TestBrakes:
         run = runs.start(decide=[WAIT, WAIT, {"decision": "refuse", "changed": True}])
         run.steps.wait_for("report", 2)
         assert run.steps.names[-2:] == ["decide", "report"]
+
+    def test_a_brake_is_asked_less_and_less_often_and_a_weekend_is_a_short_record(self):
+        pauses, asked = timedelta(), 0
+        while pauses < timedelta(days=2):
+            pauses += brake_pause(asked)
+            asked += 1
+        assert brake_pause(0) == timedelta(minutes=1)
+        assert asked <= 110
+
+    def test_a_word_that_the_brake_has_loosened_is_acted_upon_at_once(self, runs):
+        run = runs.start(decide=[WAIT] * 12 + [ALLOW])
+        run.steps.wait_for("decide", 8)
+        for _ in range(5):
+            run.say("wake")
+        assert run.end() == "resolved"
+        # What a message brought needs no look at the cluster; only silence does.
+        assert run.steps.names.count("is_well") < 11
+
+    def test_held_at_the_last_moment_it_asks_again_and_hears_what_is_said_meanwhile(self, runs):
+        run = runs.start(decide=ALLOW, begin=[{"begun": False, "wait": True}] * 20 + [BEGUN])
+        run.steps.wait_for("begin", 9)
+        run.say("reject", by="jan")
+        run.steps.wait_for("reject")
+        run.say("dropped")
+        assert run.end() == "dropped"
+        assert "apply" not in run.steps.names
 
 
 class TestNotMended:

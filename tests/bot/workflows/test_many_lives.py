@@ -19,14 +19,16 @@ from rancher_ext.simulator.fleet import Fleet
 from rancher_ext.simulator.running import RunningRancher
 from tests.bot.workflows.world import PEOPLE, SPEED, in_process_environment
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 SCRIPT = Path(__file__).with_name("many_lives.py")
 ROOT = Path(__file__).parents[3]
 
 
 class Stage:
-    def __init__(self, home, scenario, label=None):
-        self.home, self.origin = home, time.time()
+    def __init__(self, home, scenario, label=None, *, workers=("many-lives",), database="", steps=False, script=SCRIPT):
+        self.script = script
+        self.home, self.origin, self.workers, self.steps = home, time.time(), workers, steps
+        self.database = database or f"sqlite:///{home}/drover.sqlite"
         self.fleet = Fleet(SimClock(SPEED, self.origin))
         self.fleet.add(scenario, "edge-01")
         (home / "policy.yaml").write_text(
@@ -48,7 +50,8 @@ class Stage:
                 "DROVER_GITHUB_TOKEN": github.token,
                 "DROVER_CLOCK_SPEED": str(SPEED),
                 "DROVER_CLOCK_ORIGIN": repr(self.origin),
-                "DROVER_EXECUTOR_ID": "many-lives",
+                "DROVER_DATABASE_URL": self.database,
+                "MANY_LIVES_STEPS": "1" if self.steps else "",
                 "PYTHONPATH": str(ROOT),
             }
             over = threading.Event()
@@ -56,28 +59,28 @@ class Stage:
             approver.start()
             try:
                 done = subprocess.run(
-                    [sys.executable, str(SCRIPT), str(self.home), final],
+                    [sys.executable, str(self.script), str(self.home), final, *self.workers],
                     env=environment,
                     cwd=ROOT,
                     capture_output=True,
                     text=True,
-                    timeout=400,
+                    timeout=840,
                 )
             finally:
                 over.set()
                 approver.join()
-            places = (self.home / "places").read_text().splitlines()
+            places = (self.home / "places").read_text().splitlines() if (self.home / "places").exists() else []
             assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-4000:], places[-5:])
             self.lives = int(done.stdout.split()[-2])
             self.places = places
             self.issues = github.issues
             self.writes = [
-                entry["body"][-1]["op"]
+                f"{entry['body'][-1]['op']} {entry['body'][-1]['path'].rpartition('/')[2]}"
                 for entry in self.fleet.journal
                 if entry["tookEffect"] and "selfsubject" not in entry["path"]
             ]
             self.bot = github.bot
-        database = Database(f"sqlite:///{self.home}/drover.sqlite")
+        database = Database(self.database)
         self.store = IncidentStore(database)
         self.rows, self.audit = self.store.all(), self.store.audit()
         self.timeline = self.store.timeline(self.rows[0].id)
@@ -98,10 +101,33 @@ class Stage:
         return Counter(re.search(r"drover:(\S+) -->", comment.body)[1] for comment in comments)
 
 
-def test_a_cure_that_works(tmp_path):
-    stage = Stage(tmp_path, "rke1-canal-br-netfilter")
+@pytest.fixture(params=["sqlite, one worker", "postgresql, two workers"])
+def new_stage(request, tmp_path):
+    """Real processes, killed with SIGKILL. Two workers share one PostgreSQL, and each takes up what the other left."""
+
+    def make(scenario, **options):
+        if request.param.startswith("postgresql"):
+            options |= {
+                "workers": ("drover-0", "drover-1"),
+                "database": request.getfixturevalue("postgres_server").new_database(),
+            }
+        return Stage(tmp_path, scenario, **options)
+
+    return make
+
+
+def killed_around(stage, *steps):
+    return all(
+        any(place.startswith(f"{when} step.{step}(") for place in stage.places)
+        for step in steps
+        for when in ("before", "after")
+    )
+
+
+def test_a_cure_that_works(new_stage):
+    stage = new_stage("rke1-canal-br-netfilter")
     stage.live("resolved")
-    assert stage.writes == ["add"]
+    assert stage.writes == ["add enableBrNetfilter"]
     (row,) = stage.rows
     assert (row.state, row.episode) == ("resolved", 1)
     (issue,) = stage.issues
@@ -112,35 +138,27 @@ def test_a_cure_that_works(tmp_path):
     assert broken_link(stage.audit) is None
     told = Counter(entry.text for entry in stage.timeline)
     assert all(count == 1 for text, count in told.items() if "→" in text or "approved" in text or ": done" in text)
-    assert stage.lives == len(stage.places) + 1
-    for step in (
-        "collect",
-        "diagnose",
-        "plan",
-        "decide",
-        "report",
-        "note_approval",
-        "begin",
-        "apply",
-        "prove",
-        "resolved",
-    ):
-        assert any(place.startswith(f"before step.{step}(") for place in stage.places)
-        assert any(place.startswith(f"after step.{step}(") for place in stage.places)
-    assert "after action.apply()" in stage.places
+    assert stage.lives == len(stage.places) + len(stage.workers)
+    assert killed_around(
+        stage, "collect", "diagnose", "plan", "decide", "report", "note_approval", "begin", "apply", "prove", "resolved"
+    )
+    assert any(place.startswith("after action.apply(") for place in stage.places)
 
 
-def test_a_cure_that_fails_and_is_put_back(tmp_path):
-    stage = Stage(tmp_path, "rke1-canal-cure-fails", label="auto")
+def test_a_plan_of_two_steps_and_three_writes_that_fails_and_is_put_back(new_stage):
+    stage = new_stage("rke1-canal-cure-fails", label="auto", steps=True)
     stage.live("rolled-back")
-    assert stage.writes == ["add", "remove"]
+    assert stage.writes == [
+        "add one", "add two", "add enableBrNetfilter", "remove enableBrNetfilter", "remove two", "remove one",
+    ]  # fmt: skip
     (row,) = stage.rows
     assert row.state == "rolled-back"
     (issue,) = stage.issues
     assert issue.open
     assert set(stage.markers.values()) == {1}
-    assert [record.what for record in stage.audit] == ["intend", "write", "intend-undo", "undo"]
+    assert [record.what for record in stage.audit] == ["intend", "write"] * 3 + ["intend-undo", "undo"] * 3
     assert broken_link(stage.audit) is None
-    for step in ("failed_cure", "take_back", "rolled_back"):
-        assert any(place.startswith(f"after step.{step}(") for place in stage.places)
-    assert "after action.take_back()" in stage.places
+    assert stage.lives == len(stage.places) + len(stage.workers)
+    assert killed_around(stage, "begin", "apply", "settled", "prove", "failed_cure", "take_back", "rolled_back")
+    assert sum(place.startswith("after action.apply(") for place in stage.places) == 3
+    assert sum(place.startswith("after action.take_back(") for place in stage.places) == 3

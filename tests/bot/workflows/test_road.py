@@ -187,14 +187,28 @@ class TestNothingIsWritten:
         world.store.set_note("paused", False)
         world.until(NAME, "resolved")
 
-    def test_while_another_worker_holds_the_cluster(self, world):
+    def test_while_another_worker_holds_the_cluster_and_then_it_goes_on(self, world):
         world.fleet.add(FOUNDING, NAME)
         row = world.ask(NAME)
         assert world.store.lease(row.cluster, "somebody else", world.app.clock.now(), hours(10))
         world.approve(NAME)
-        world.until(NAME, "escalated")
-        assert "another worker" in world.incident(NAME).outcome
+        world.wait(lambda: any("another worker" in text for text in self_told(world)), "the refusal")
         assert world.writes == []
+        world.store.release(row.cluster, "somebody else", world.app.clock.now())
+        world.until(NAME, "resolved")
+
+    def test_when_another_one_took_the_cluster_in_the_middle(self, world):
+        """Between two steps, or while it is proved: the lease is gone, and nothing more is written under it."""
+        world.fleet.add("rke1-canal-cure-fails", NAME)
+        row = world.ask(NAME)
+        world.approve(NAME)
+        world.until(NAME, "verifying")
+        assert world.store.lease(row.cluster, "somebody else", world.app.clock.now(), hours(1)) is None
+        world.store.release(row.cluster, world.store.lease_holder(row.cluster), world.app.clock.now())
+        assert world.store.lease(row.cluster, "somebody else", world.app.clock.now(), hours(10))
+        world.until(NAME, "escalated")
+        assert "went to another one" in world.incident(NAME).outcome
+        assert len(world.writes) == 1
 
     def test_without_a_saved_pre_image(self, world, monkeypatch):
         monkeypatch.setattr(world.store, "save_preimage", lambda *_: None)

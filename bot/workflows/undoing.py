@@ -1,0 +1,100 @@
+"""How is everything put back? Last write first, each read before it is written, and read back afterwards."""
+
+from bot.incidents.incident import Incident, State
+from bot.reports.comment import put_back_comment
+from bot.workflows.room import SHOWN, Json, audited, failed_note, written_note
+from bot.workflows.telling import Telling
+from rancher_ext.errors import DroverError
+from rancher_ext.evidence.archive import write_archive
+from rancher_ext.remediation.change import is_back
+
+# Where something of ours may be in the cluster, so that there is something to put back.
+_CHANGED = frozenset(
+    {
+        State.REMEDIATING,
+        State.VERIFYING,
+        State.ROLLING_BACK,
+        State.ESCALATED,
+        # After an undo that failed and a fresh look, the change is still there.
+        State.REPORTED,
+        State.AWAITING_APPROVAL,
+        State.REJECTED,
+    }
+)
+
+
+class Undoing(Telling):
+    """Learn from a failed cure, take it back, prove that it is back."""
+
+    def failed_cure(self, incident: str, why: str) -> Json:
+        """The cure did not work: look once more, so that something is learnt before everything is put back."""
+        row = self._get(incident)
+        plan = self._current_plan(row)
+        self._tell(row, "proof", f"The cure failed: {why}", once=f"failed-{row.attempt}")
+        if not plan.undo_on_failure:
+            return {"keep": True}
+        if row.state is not State.ROLLING_BACK:
+            learned = self._learn(row)
+            row = self._move(incident, State.ROLLING_BACK, outcome=why, **({"diagnosis": learned} if learned else {}))
+            self._publish_if_possible(row)
+        return {"keep": False}
+
+    def take_back(self, incident: str, index: int) -> Json:
+        """Undo the `index`-th step from the end; `done` when there is none left. Also reads first."""
+        row = self._get(incident)
+        plan = self._written_plan(row)
+        if plan is None or index >= len(plan.steps) or row.state not in _CHANGED:
+            return {"done": True}
+        if row.state is not State.ROLLING_BACK:
+            row = self._move(incident, State.ROLLING_BACK)
+        step = plan.steps[len(plan.steps) - 1 - index]
+        # Everything is read before it is put back, so an undo may begin on a lease of its own.
+        self._leases.take(row)
+        name = f"undo-{row.attempt}-{index}"
+        target, action = self._target(row), self._action(step)
+        results = []
+        for number, write in enumerate(reversed(step.writes)):
+            once = f"{name}-{number}" if number else name
+            told = {"actor": "drover", "rule": "undo"} | audited(write, back=True)
+            self._parts.store.record(
+                row.id, self._now, once=f"{once}-intent", what="intend-undo", result="about to put back", **told
+            )
+            self._leases.keep(row)
+            back = action.take_back(target, write)
+            results.append(back)
+            self._parts.store.record(row.id, self._now, once=once, what="undo", result=back.seen, **told)
+        self._tell(row, "change", f"{step.title}: put back", once=name)
+        return {
+            "done": False,
+            "wrote": any(back.wrote for back in results),
+            "seen": "; ".join(back.seen for back in results[:SHOWN]),
+        }
+
+    def rolled_back(self, incident: str, why: str) -> Json:
+        if self._get(incident).state not in {State.ROLLING_BACK, State.ROLLED_BACK}:
+            # Asked for after it was done, or before anything was written.
+            return {"nothing": True}
+        row = self._move(incident, State.ROLLED_BACK, outcome=why, approval=None)
+        self._note_cure_ended(row, healed=False)
+        self._leases.release(row)
+        self._parts.store.set_note(failed_note(row), self._now.isoformat())
+        equal = self._as_before(row)
+        self._parts.store.set_note(written_note(row.id), None)
+        comment = put_back_comment(self._story(row), why, fields_equal=equal)
+        self._publish(row, comment=(f"put-back:{row.id}:{row.attempt}", comment))
+        return {"fieldsEqual": equal}
+
+    def _as_before(self, row: Incident) -> bool:
+        """Has every field that was touched its earlier value again? Read back, not concluded."""
+        target, plan = self._target(row), self._written_plan(row)
+        return plan is None or all(is_back(target, write) for step in plan.steps for write in step.writes)
+
+    def _learn(self, row: Incident) -> Json | None:
+        """Evidence after a failed cure. Its failure must not keep the undo waiting."""
+        try:
+            server = self._server(row)
+            bundle = self._parts.collect(server, server.reader.cluster(row.cluster.id))
+            write_archive(bundle, self._evidence_path(row, f"{row.attempt}-after"))
+            return self._parts.knowledge.remedy_json(self._parts.knowledge.diagnose(bundle))
+        except DroverError:
+            return None
