@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-thorough e2e check format docs lock score bench fuzz clean
+.PHONY: help demo test test-thorough e2e scenarios check format docs lock score bench fuzz clean
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 — /p' $(MAKEFILE_LIST)
@@ -25,12 +25,15 @@ demo: $(STAMP)    ## a simulated fleet, a simulated GitHub, the real service: th
 test: $(STAMP)    ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not thorough"
 
-test-thorough: $(STAMP) ## what takes minutes: a kill at every step of an incident
+test-thorough: $(STAMP) ## what takes long: a kill at every step, take-over, a fleet over a day, random lives
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m thorough
 
 e2e: $(STAMP)     ## the same assertions on real servers: etcd, kube-apiserver, KWOK (needs Go; builds them once, about 14 min)
 	@$(BIN)/python tests/e2e/build.py; case $$? in \
 	0) DROVER_E2E=1 $(BIN)/python -m pytest tests/e2e -q -n 2 --dist loadfile -m "not thorough";; 3) ;; *) exit 1;; esac
+
+scenarios: $(STAMP) ## every trouble, its cure and what goes wrong with it, through the whole service; writes the tables (20 min)
+	$(BIN)/python -m tests.scenarios.table --workers 2
 
 check: $(STAMP)   ## format, lint, strict types, layers
 	$(BIN)/ruff format --check .

@@ -63,6 +63,8 @@ def print_plan(plan: Plan, nodes: int | None) -> None:
     out.print(kind)
     for action, why in plan.done:
         out.print(Text(f"          {action} has nothing to do: {_plain(why)}", style="dim"))
+    for caution in plan.cautions:
+        out.print(Text(f"          Mind: {_plain(caution)}", style="yellow"))
     out.print(Text("\n  1  Save the values that are there now, to put them back"))
     for number, step in enumerate(plan.steps, start=2):
         out.print(Text(f"\n  {number}  {_plain(step.title)}", style="bold"))

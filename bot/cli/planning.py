@@ -91,7 +91,7 @@ def prepare(
 ) -> Prepared:
     """Find the cluster, diagnose it unless an open incident or a name says what ails it, plan, and ask the policy."""
     knowledge = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
-    policy = load_policy(settings.policy_file)
+    policy = load_policy(settings.policy_file, knowledge)
     wanted = _named(knowledge, playbook, signature)
     server, key = find_cluster(servers(settings), cluster)
     say("looking at the cluster")
@@ -119,7 +119,12 @@ def prepare(
         cause = str(finding["cause"]) if finding else _cause(knowledge, made.signature)
         facts = facts_of(settings, snapshot, verdict, known, made, cause)
         since = knowledge.since.get(made.signature)
-        facts = replace(facts, signature_since=since, elsewhere=_elsewhere(settings, known, policy, made, facts.now))
+        facts = replace(
+            facts,
+            signature_since=since,
+            undecided=bool((diagnosis or {}).get("undecided")),
+            elsewhere=_elsewhere(settings, known, policy, made, facts.now),
+        )
         explained = explain(policy, facts)
     return Prepared(
         server, snapshot, verdict, known, knowledge, policy, diagnosis, finding, made, explained, why, wanted

@@ -47,7 +47,15 @@ def command() -> int:
             terminal = threading.Thread(target=serve_terminal, args=(app, stop), name="terminal", daemon=True)
             terminal.start()
             err.print(f"Drover listens on {web.url}", markup=False)
-            stop.wait()
+            while not stop.wait(1.0) and not app.crew.dead:
+                pass
+            stop.set()
             terminal.join(timeout=10)
             app.stop()
+    if app.crew.dead:
+        # Not every supervisor asks /healthz: one that sees the process end starts it again.
+        raise StoreError(
+            f"{settings.executor_id} stood still so long that another worker took up its incidents",
+            cure="Start it again: it begins afresh.",
+        )
     return 0

@@ -98,6 +98,14 @@ def questions(policy: Policy, facts: Facts) -> Iterator[Check]:
         if facts.failed_before
         else "no cure has failed on this cluster",
     )
+    yield Check(
+        "undecided",
+        Effect.ASK,
+        facts.undecided,
+        "the evidence does not tell two causes apart, so nothing runs by itself"
+        if facts.undecided
+        else "the evidence names one cause",
+    )
     if facts.begun:
         return
     yield storm(policy, facts.elsewhere)

@@ -53,6 +53,7 @@ class Facts:
     etcd_saved: bool = False
     signature_since: date | None = None
     begun: bool = False
+    undecided: bool = False
     snoozed_until: datetime | None = None
     snoozed_by: str = ""
     elsewhere: Elsewhere = Elsewhere()

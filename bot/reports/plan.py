@@ -27,8 +27,9 @@ def plan_reply(plan: Plan, explained: Explained | None = None, *, in_force: bool
     if hidden:
         parts.append(f"**{hidden} more steps are not shown here**: read them with `drover plan` before you approve.")
     done = [f"- {code(action, 80)} has nothing to do: {prose(why, 200)}" for action, why in plan.done]
-    if done:
-        parts.append("\n".join(done))
+    mind = [f"- **Mind:** {prose(caution, 300)}" for caution in plan.cautions]
+    if done or mind:
+        parts.append("\n".join(done + mind))
     back = "is taken back" if plan.undo_on_failure else "stays, and a person decides"
     parts.append(
         f"Proof: {', '.join(escape_markdown(name) for name in plan.proof)}; then {spoken(plan.soak)} without a relapse. "

@@ -21,6 +21,7 @@ from rancher_ext.errors import BadInput, NotFound
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.remediation.action import Action, PlannedStep
 from rancher_ext.remediation.change import Call, Target, Write
+from rancher_ext.remediation.diff import hidden
 from rancher_ext.remediation.plan import Plan
 
 Json = Mapping[str, Any]
@@ -44,8 +45,8 @@ def failed_note(row: Incident) -> str:
 def audited(write: Write, *, back: bool = False) -> dict[str, Any]:
     """Where, from what, to what: the part of an audit record that names the write."""
     if isinstance(write, Call):
-        return {"place": str(write), "before": None, "after": dict(write.body)}
-    before, after = write.before.to_json(), write.after.to_json()
+        return {"place": str(write), "before": None, "after": hidden(dict(write.body))}
+    before, after = hidden(write.before.to_json()), hidden(write.after.to_json())
     return {"place": str(write), "before": after if back else before, "after": before if back else after}
 
 
@@ -135,6 +136,7 @@ class Room:
             playbook=plan.playbook,
             actions=tuple(step.action for step in plan.steps),
             etcd_saved=plan.etcd_saved,
+            undecided=bool((row.diagnosis or {}).get("undecided")),
             signature_since=self._parts.knowledge.since.get(plan.signature),
             elsewhere=elsewhere(self._parts.store, self._parts.fleet, self._parts.policy(), row, plan, self._now),
         )

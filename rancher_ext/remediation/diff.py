@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from rancher_ext.bundle.masks import RedactionRules, Rule, TextMask
+from rancher_ext.bundle.masks import RedactionRules, Rule
+from rancher_ext.bundle.redact import Redactor
 from rancher_ext.client.changes import Value
 
 # Lines around a change inside a long value; the rest of it is only counted.
@@ -29,7 +30,7 @@ _RULES = RedactionRules(
 )
 
 
-class _Hidden(TextMask):
+class _Hidden(Redactor):
     """A digest is made of the diff, so the same diff has to read the same in every process: no key, no pseudonyms."""
 
     def __init__(self) -> None:
@@ -37,6 +38,11 @@ class _Hidden(TextMask):
 
     def pseudonym(self, kind: str, value: bytes) -> bytes:
         return f"<masked:{kind}>".encode()
+
+
+def hidden(value: Any) -> Any:
+    """A value as it may stand in the audit trail, which people read and export; the pre-image keeps it as it was."""
+    return _Hidden().object(value)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -8,7 +8,7 @@ import pytest
 from bot.adapters.github_client import TokenAuth
 from bot.adapters.github_events import CommentEvent, parse_delivery, verify_signature
 from bot.adapters.github_issues import GitHubIssues
-from bot.commands.command import Outcome
+from bot.commands.command import IncidentDesk, Outcome
 from bot.commands.dispatch import Speaker, dispatch
 from bot.commands.parse import parse
 from bot.ports import IssueDraft
@@ -17,7 +17,7 @@ from bot.simulator import RunningGitHub
 NOON = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
 
 
-class Desk:
+class Desk(IncidentDesk):
     """Only approvals are asked for here."""
 
     def __init__(self):

@@ -269,7 +269,7 @@ class TestSignatures:
     def test_samples_of_one_signature(self, drover):
         said = drover("signatures", "test", "flannel-br-netfilter-missing")
         assert said.status == 0
-        assert re.search(r"^(\d+) of \1 samples are right", said.out)
+        assert re.search(r"^(\d+) of \1 samples are right", said.out, re.MULTILINE)
 
     def test_a_folder_without_cases(self, drover, tmp_path):
         said = drover("signatures", "score", tmp_path)

@@ -228,6 +228,12 @@ class TestBrakes:
         assert "a cure failed on this cluster before, so nothing runs by itself" in answer.reasons
         assert isinstance(decide(SHIPPED, facts(failed_before=True, approvals=[approved()])), Allow)
 
+    def test_evidence_that_does_not_decide_lets_nothing_run_by_itself(self):
+        answer = decide(SHIPPED, facts(labels=AUTO, undecided=True))
+        assert isinstance(answer, NeedsApproval)
+        assert "the evidence does not tell two causes apart, so nothing runs by itself" in answer.reasons
+        assert isinstance(decide(SHIPPED, facts(undecided=True, approvals=[approved()])), Allow)
+
 
 class TestRules:
     def test_the_first_that_fits_decides(self):

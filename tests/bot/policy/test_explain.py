@@ -18,7 +18,7 @@ def test_every_rule_and_every_brake_is_named_with_its_verdict():
     told = lines(SHIPPED, given)
     assert list(told) == [
         "dry-run", "opt-out", "label for host-fix", "rule 1", "rule 2", "rule 3", "rule 4", "approvals", "snooze", "undo",
-        "failed-before", "storm", "demotion", "canary-failed", "pause", "cluster", "clusters-at-once",
+        "failed-before", "undecided", "storm", "demotion", "canary-failed", "pause", "cluster", "clusters-at-once",
         "signature-per-hour", "playbook-per-hour", "canary",
     ]  # fmt: skip
     assert told["label for host-fix"].verdict == "refuses"

@@ -335,3 +335,10 @@ def test_what_was_left_out_is_counted():
     assert "more earlier entries left out" in body
     assert "entry 899 " in shown(body)
     assert "entry 0 " not in shown(body)
+
+
+def test_what_to_mind_and_what_has_nothing_to_do_stand_before_the_steps():
+    plan = a_plan(cautions=("drain stays on",), done=(("take-etcd-snapshot", "one of 10:00 is fresh enough"),))
+    body = issue_draft(a_story(plan=plan)).body
+    assert body.index("**Mind:** drain stays on") < body.index("1. Save the values")
+    assert "`take-etcd-snapshot` has nothing to do: one of 10:00 is fresh enough" in body

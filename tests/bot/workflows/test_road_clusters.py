@@ -16,13 +16,7 @@ def steps_of(world):
     [
         ("rke2-flannel-kubelet-flag", ["inject-kubelet-parameters"]),
         ("k3s-flannel-cloud-uninitialized", ["set-machine-config"]),
-        pytest.param(
-            "rke2-canal-crd-missing-upgrade",
-            ["register-crds", "restart-cni-pods"],
-            marks=pytest.mark.xfail(
-                run=False, reason="the second step waits for hours while the cluster makes progress by the first one"
-            ),
-        ),
+        ("rke2-canal-crd-missing-upgrade", ["register-crds", "restart-cni-pods"]),
         ("rke1-flannel-podcidr-not-assigned", ["set-rke1-service-argument"]),
     ],
 )
