@@ -40,13 +40,19 @@ CAST: tuple[Part, ...] = (
     ),
     Part("edge-09", "rke1-flannel-br-netfilter", State.RESOLVED, 1, "the same with Flannel, approved in its own issue"),
     Part("branch-12", "rke1-canal-cure-fails", State.ROLLED_BACK, 2, "the cure failed: everything was put back"),
-    Part("prod-eu3", "rke2-canal-cidr-exhausted", State.REPORTED, 0, "the cause is named; a person has to mend it"),
+    Part(
+        "prod-eu3",
+        "rke2-canal-cidr-exhausted",
+        State.AWAITING_APPROVAL,
+        0,
+        "the cause is named; its cure cannot be taken back and waits for administrators",
+    ),
     Part(
         "kiosk-4",
         "k3s-flannel-cloud-uninitialized",
-        State.REPORTED,
-        0,
-        "out of Rancher's reach: diagnosed from its side alone",
+        State.RESOLVED,
+        1,
+        "out of Rancher's reach: diagnosed and mended from its side alone",
     ),
     Part(
         "field-3",
@@ -106,7 +112,8 @@ def check(app: App, cast: Sequence[Part], journal: Sequence[Mapping[str, Any]]) 
         touched = [
             write
             for write in journal
-            if ids.get(part.name, part.name) in write["path"] and write["method"] in {"PATCH", "PUT", "DELETE"}
+            if (ids.get(part.name, part.name) in write["path"] or write["path"].endswith(f"/{part.name}"))
+            and write["method"] in {"PATCH", "PUT", "DELETE"}
         ]
         if len(touched) != part.writes:
             problems.append(f"{part.name}: was written to {len(touched)} times, expected {part.writes}")
