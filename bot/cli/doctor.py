@@ -210,10 +210,14 @@ def _looked_at(settings: Settings) -> Finding:
 
 
 def _knowledge(settings: Settings) -> Iterator[Finding]:
-    from bot.knowledge import load_knowledge, load_policy
+    from bot.knowledge import LoadedKnowledge, load_knowledge, load_policy
+
+    # Without a catalogue the policy is still read; only its names of signatures and playbooks are then not looked up.
+    loaded: LoadedKnowledge | None = None
 
     def catalogue() -> Finding:
-        knowledge = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
+        nonlocal loaded
+        loaded = knowledge = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
         return Finding(
             "Catalogue",
             True,
@@ -221,4 +225,8 @@ def _knowledge(settings: Settings) -> Iterator[Finding]:
         )
 
     yield _tried("Catalogue", catalogue)
-    yield _tried("Policy", lambda: Finding("Policy", True, f"{len(load_policy(settings.policy_file).rules)} rules"))
+
+    def policy() -> Finding:
+        return Finding("Policy", True, f"{len(load_policy(settings.policy_file, loaded).rules)} rules")
+
+    yield _tried("Policy", policy)

@@ -152,7 +152,7 @@ def _probing(
     settings.evidence_dir.mkdir(parents=True, exist_ok=True)
     clock = PolicyClock(settings.clock_speed, settings.clock_origin)
     loaded = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
-    policy = load_policy(settings.policy_file)
+    policy = load_policy(settings.policy_file, loaded)
     database = Database(settings.database_url)
     try:
         database.create()

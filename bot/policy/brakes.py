@@ -7,6 +7,7 @@ move with each new cluster: in a storm that would be hundreds of edits a minute.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from bot.policy.facts import Elsewhere, Facts
 from bot.policy.schema import Policy
@@ -129,16 +130,19 @@ def questions(policy: Policy, facts: Facts) -> Iterator[Check]:
             if fell
             else "no cluster went first with this cure in vain",
         )
+    yield from _freezes(policy, facts, "automatic", Effect.ASK, "nothing runs by itself")
+
+
+def _freezes(
+    policy: Policy, facts: Facts, holds: Literal["automatic", "everything"], effect: Effect, meanwhile: str
+) -> Iterator[Check]:
     for window in policy.freeze:
-        if window.holds == "automatic":
-            until = window.until(facts.now)
-            because = f" ({window.reason})" if window.reason else ""
-            yield Check(
-                "freeze",
-                Effect.ASK,
-                until is not None,
-                f"nothing runs by itself until {until}{because}" if until else f"outside of this freeze{because}",
-            )
+        if window.holds != holds:
+            continue
+        until = window.until(facts.now)
+        because = f" ({window.reason})" if window.reason else ""
+        text = f"{meanwhile} until {until}{because}" if until else f"outside of this freeze{because}"
+        yield Check("freeze", effect, until is not None, text)
 
 
 def snoozed(facts: Facts) -> Check:
@@ -162,16 +166,7 @@ def holds(policy: Policy, facts: Facts) -> Iterator[Check]:
     yield Check("cluster", Effect.HOLD, bool(facts.not_now), facts.not_now or "the cluster is stuck")
     if facts.begun:
         return
-    for window in policy.freeze:
-        if window.holds == "everything":
-            until = window.until(facts.now)
-            because = f" ({window.reason})" if window.reason else ""
-            yield Check(
-                "freeze",
-                Effect.HOLD,
-                until is not None,
-                f"no change begins until {until}{because}" if until else f"outside of this freeze{because}",
-            )
+    yield from _freezes(policy, facts, "everything", Effect.HOLD, "no change begins")
     brakes, elsewhere = policy.brakes, facts.elsewhere
     at_once = brakes.clusters_at_once
     yield Check(

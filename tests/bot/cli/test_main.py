@@ -304,6 +304,16 @@ class TestDoctor:
             entry for entry in server.fleet.journal if entry["tookEffect"] and "selfsubject" not in entry["path"]
         ]
 
+    def test_a_policy_that_names_what_does_not_exist_is_found_here_and_not_at_the_start(self, drover, tmp_path):
+        file = tmp_path / "policy.yaml"
+        file.write_text(
+            "rules:\n  - when: {signature: flannel-br-netfilter-mising}\n    decide: never\n    reason: not here\n",
+            encoding="utf-8",
+        )
+        found = self.found(drover("doctor", "--format", "json", POLICY_FILE=file))
+        assert found["Policy"]["ok"] is False
+        assert "flannel-br-netfilter-missing" in json.dumps(found["Policy"])
+
     def test_it_changes_nothing_on_this_machine(self, drover, tmp_path):
         found = self.found(drover("doctor", "--format", "json"))
         assert found["Database"]["seen"] == "is made at the first start"
