@@ -24,7 +24,8 @@ from bot.policy.schema import Policy
 from bot.settings import Settings
 from bot.workflows.cure_logs import elsewhere
 from bot.workflows.parts import RancherServer
-from rancher_ext.detection import Healthy, OutOfScope, Progress, Progressing, Unknown, Verdict, assess
+from bot.workflows.room import not_now
+from rancher_ext.detection import Progress, Verdict, assess
 from rancher_ext.detection.classify import is_well
 from rancher_ext.errors import BadInput
 from rancher_ext.fleet.snapshot import ClusterSnapshot
@@ -188,19 +189,6 @@ def _elsewhere(settings: Settings, known: Known, policy: Policy, plan: Plan, now
             return Elsewhere()
         store, fleet = IncidentStore(database), FleetStore(database)
         return elsewhere(store, fleet, policy, known.incident, plan, now)
-
-
-def not_now(verdict: Verdict) -> str:
-    """Why this cluster must not be written to at this moment; empty when it is stuck."""
-    match verdict:
-        case Progressing():
-            return "the cluster makes progress"
-        case Healthy():
-            return "the cluster is up"
-        case Unknown() | OutOfScope():
-            return verdict.why
-        case _:
-            return ""
 
 
 def _named(knowledge: LoadedKnowledge, playbook: str, signature: str) -> Playbook | None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bot.adapters.incident_store import IncidentStore
 from bot.cli.plan_view import print_prepared
-from bot.cli.planning import Prepared, not_now, prepare, what_is_known
+from bot.cli.planning import Prepared, prepare, what_is_known
 from bot.cli.presence import presence
 from bot.cli.road import ACTING, SETTLED, Follower, Road, road
 from bot.cli.shared import (
@@ -30,6 +30,7 @@ from bot.policy.approvals import Approval
 from bot.policy.decide import Refuse
 from bot.reports.escape import code_span
 from bot.settings import Settings
+from bot.workflows.room import not_now
 from rancher_ext.errors import DroverError, NotFound
 from rancher_ext.fleet.cluster import ClusterKey
 from rancher_ext.remediation.action import Risk

@@ -191,7 +191,7 @@ class Mending(Telling):
         # Brakes were asked when it began; one that would stop it in the middle leaves half a cure.
         facts = replace(self._facts(row, plan, target.snapshot), begun=True)
         if begun:
-            facts = replace(facts, begun=True, not_now="")
+            facts = replace(facts, not_now="")
         answer = decide(self._parts.policy(), facts)
         if not isinstance(answer, Allow):
             raise RefusedError(f"not written to {row.cluster_name}: {'; '.join(answer.reasons)}")

@@ -16,7 +16,7 @@ from bot.workflows.cure_logs import elsewhere, note_ended
 from bot.workflows.lease import Leases
 from bot.workflows.parts import Parts, RancherServer
 from bot.workflows.story import story_of
-from rancher_ext.detection import Healthy, OutOfScope, Progressing, Stuck, Unknown, assess
+from rancher_ext.detection import Healthy, OutOfScope, Progressing, Stuck, Unknown, Verdict, assess
 from rancher_ext.errors import BadInput, NotFound
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.remediation.action import Action, PlannedStep
@@ -48,6 +48,19 @@ def audited(write: Write, *, back: bool = False) -> dict[str, Any]:
         return {"place": str(write), "before": None, "after": hidden(dict(write.body))}
     before, after = hidden(write.before.to_json()), hidden(write.after.to_json())
     return {"place": str(write), "before": after if back else before, "after": before if back else after}
+
+
+def not_now(verdict: Verdict) -> str:
+    """Why a cluster must not be written to at this moment; empty when it is stuck. Healthy and slow ones are never touched."""
+    match verdict:
+        case Stuck():
+            return ""
+        case Progressing():
+            return "the cluster makes progress"
+        case Healthy():
+            return "the cluster is up"
+        case Unknown() | OutOfScope():
+            return verdict.why
 
 
 class Room:
@@ -149,18 +162,9 @@ class Room:
                 note_ended(self._parts.store, row, plan, self._now, healed=healed)
 
     def _not_now(self, snapshot: ClusterSnapshot) -> str:
-        """Why this cluster must not be written to at this moment; empty when it is stuck. Healthy and slow ones are never touched."""
         memory = self._parts.fleet.memory_of(snapshot.key, snapshot.identity.uid)
         _, verdict = assess(snapshot, memory, self._parts.limits)
-        match verdict:
-            case Stuck():
-                return ""
-            case Progressing():
-                return "the cluster makes progress"
-            case Healthy():
-                return "the cluster is up"
-            case Unknown() | OutOfScope():
-                return verdict.why
+        return not_now(verdict)
 
     def _approvals(self, row: Incident) -> list[Approval]:
         return [Approval.from_json(raw) for raw in (row.approval or {}).get("approvals", ())]
