@@ -86,7 +86,7 @@ class Wardrobe:
         """Is any line stamped by a runtime, is any quote escaped?"""
         found: set[int] = set()
 
-        # Held in a variable for as long as the scan runs: a temporary callable crashed the process (hyperscan 0.9).
+        # Held in a variable for as long as the scan runs: a temporary callable crashed the process (python-hyperscan 0.7 to 0.9).
         def on_match(index: int, _from: int, _to: int, _flags: int, _context: object) -> None:
             found.add(index)
 

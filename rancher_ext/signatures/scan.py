@@ -90,7 +90,7 @@ class Scanner:
         note = noted.append
         last: dict[int, int] = {}
 
-        # Both are held in variables for as long as the scan runs: a temporary callable crashed the process (hyperscan 0.9).
+        # Both are held in variables for as long as the scan runs: a temporary callable crashed the process (python-hyperscan 0.7 to 0.9).
         # This is the inner loop of text in which every line hits; nothing but counting happens here.
         def on_match(index: int, _from: int, to: int, _flags: int, _context: object) -> None:
             counts[index] = count = counts[index] + 1

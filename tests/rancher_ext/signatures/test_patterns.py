@@ -125,10 +125,17 @@ PATTERNS = st.lists(st.tuples(PIECES, st.sampled_from(["", "", "", "+", "*", "{2
 )
 
 
-@given(PATTERNS, st.lists(st.text(alphabet="abA .]1\t\v\f\0é_\xa0", max_size=12), max_size=6))
-def test_the_scanning_form_finds_every_line_that_the_pattern_finds(pattern, lines):
-    """What is not proposed would be lost; and what is sure is reported once for each line that RE2 finds, and for no other."""
+@given(
+    PATTERNS, st.integers(0, 70), st.lists(st.text(alphabet="abA .]1\t\v\f\0é_\xa0", max_size=12), max_size=6)
+)
+def test_the_scanning_form_finds_every_line_that_the_pattern_finds(pattern, before, lines):
+    """
+    What is not proposed would be lost; and what is sure is reported once for each line that RE2 finds, and for no other.
+
+    The engine reads many bytes at once, so that a line's place in the buffer matters: other text stands before.
+    """
     assume(compiled(pattern).search(b"") is None)
+    lines = ["~" * before, *lines]
     ends = []
 
     def on_match(_pattern, _from, to, *_):
@@ -150,6 +157,24 @@ def test_the_scanning_form_finds_every_line_that_the_pattern_finds(pattern, line
     if form.sure:
         assert sorted(reported) == wanted
     assert set(reported) >= set(wanted)
+
+
+@pytest.mark.parametrize("pattern", ["[uvwxyz]{2}[aA]+", r"[]a]$", r"[\t-\r ][aA]+", r"b1*$", r"[]a][ab]*$"])
+def test_the_engine_loses_no_match_of_two_classes_in_a_row(pattern):
+    """
+    Vectorscan 5.4.12 (python-hyperscan 0.7.23 to 0.9.1) finds these at the beginning of a buffer alone.
+    """
+    line = next(text for text in (b"xya", b"]", b"q\ta", b"b") if compiled(pattern).search(text))
+    for before in range(150):
+        found = []
+
+        def on_match(_pattern, _from, to, *_, found=found):
+            found.append(to)
+
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database.compile(expressions=[scanning_form(pattern).expression.encode()], ids=[0], flags=SCAN_FLAGS)
+        database.scan(b"q" * before + b"\n" + line + b"\n", match_event_handler=on_match)
+        assert found, before
 
 
 def test_a_pattern_sees_one_line_and_broken_utf_8_hides_nothing():
