@@ -35,6 +35,13 @@ _log = structlog.get_logger("desk")
 _LAST_READ = "comments-read-until"
 # GitHub's `since` is by its own clock and by second; reading a little again costs nothing, since versions are claimed.
 _OVERLAP = timedelta(minutes=2)
+# GitHub may have made an issue whose number we do not know yet (killed before the answer came, say). It is found by its mark
+# within seconds; a comment in an issue that nobody knows is kept for so long, since it may be there.
+_ISSUE_NOTED_WITHIN = timedelta(minutes=10)
+
+
+class NotNotedYetError(BotError):
+    """A comment in an issue that may turn out to be one of ours."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,10 @@ class Desk(ServiceDesk):
     def _hear(self, tracker: IssueTracker, heard: Heard) -> None:
         incident = self._parts.store.by_issue(heard.issue)
         if incident is None:
+            if datetime.now(UTC) - heard.updated_at < _ISSUE_NOTED_WITHIN and self._tells_for_the_first_time():
+                raise NotNotedYetError(
+                    f"no incident is known in issue #{heard.issue}, while one is being told", cure="It is looked up again."
+                )
             return
         if self._is_outdated(heard):
             return
@@ -104,6 +115,11 @@ class Desk(ServiceDesk):
         elif parse(heard.body):
             tracker.react(heard.comment_id, "confused")
         self._parts.store.claim(heard.key, self._parts.clock.now())
+
+    def _tells_for_the_first_time(self) -> bool:
+        """Is there an incident that is told by now, and whose issue we do not know?"""
+        untold = {State.DETECTED, State.DIAGNOSING}
+        return any(row.issue is None and row.state not in untold for row in self._parts.store.all(only_open=True))
 
     def _is_outdated(self, heard: Heard) -> bool:
         """Deliveries overtake each other. What a newer version has replaced, or a deletion ended, is not heard any more."""
@@ -146,6 +162,7 @@ class Desk(ServiceDesk):
         noted = self._parts.store.note(_LAST_READ)
         since = datetime.fromisoformat(noted) if noted else datetime.now(UTC) - timedelta(days=1)
         comments = tracker.comments_since(since - _OVERLAP)
+        read_again = False
         for comment in comments:
             heard = Heard(
                 "created",
@@ -159,13 +176,16 @@ class Desk(ServiceDesk):
             )
             try:
                 self.hear(heard)
+            except NotNotedYetError:
+                read_again = True
             except BotError as error:
                 if not error.lasting:
                     raise
                 # One comment that can never be answered (its issue locked, say) must not keep all later ones unread.
                 _log.warning("comment_given_up", comment=comment.id, error=error.message)
                 self._parts.store.claim(heard.key, self._parts.clock.now())
-            self._parts.store.set_note(_LAST_READ, comment.updated_at.isoformat())
+            if not read_again:
+                self._parts.store.set_note(_LAST_READ, comment.updated_at.isoformat())
         return len(comments)
 
     # --- what commands ask for ----------------------------------------------------------------------------------------------

@@ -496,6 +496,38 @@ class TestCatchUp:
         scene.desk.catch_up()
         assert scene.box.kinds == ["again", "approve"]
 
+    def test_a_comment_in_an_issue_whose_number_is_not_noted_yet_is_heard_when_it_is(self, scene):
+        """
+        Killed after GitHub made the issue and before the answer came: people may be quicker than the restart.
+        """
+        scene.set(issue=None)
+        comment = scene.tracker.say("maria", scene.issue, APPROVE)
+        with pytest.raises(BotError, match="while one is being told"):
+            scene.hear(comment)
+        scene.desk.catch_up()
+        scene.set(issue=scene.issue)
+        scene.parts.store.set_note("comments-read-until", (scene.now + timedelta(minutes=1)).isoformat())
+        scene.desk.catch_up()
+        assert scene.box.kinds == ["approve"]
+
+    def test_an_issue_whose_number_comes_late_holds_nothing_up(self, scene):
+        """
+        Comments in other issues are read on, and read again; after ten minutes they are nobody's.
+        """
+        scene.book._rows["other"] = an_incident(id="other", issue=None)
+        other = scene.tracker.open(IssueDraft("a question", "x", ()), "none").number
+        scene.tracker.say("maria", other, "hello")
+        scene.tracker.say("maria", scene.issue, APPROVE)
+        scene.desk.catch_up()
+        assert scene.box.kinds == ["approve"]
+        assert scene.book.note("comments-read-until") is None
+        old = scene.tracker.say("maria", other, "hello")
+        scene.hear(replace(old, updated_at=SAID_AT - timedelta(minutes=11)))
+
+    def test_an_incident_that_is_not_told_yet_keeps_no_comment_waiting(self, scene):
+        scene.set(issue=None, state=State.DIAGNOSING)
+        scene.hear(scene.tracker.say("maria", scene.issue, "hello"))
+
     def test_without_github_there_is_nothing_to_read(self, scene):
         scene.parts.tracker = None
         assert scene.desk.catch_up() == 0
