@@ -99,7 +99,8 @@ class Desk(ServiceDesk):
         if incident is None:
             if datetime.now(UTC) - heard.updated_at < _ISSUE_NOTED_WITHIN and self._tells_for_the_first_time():
                 raise NotNotedYetError(
-                    f"no incident is known in issue #{heard.issue}, while one is being told", cure="It is looked up again."
+                    f"no incident is known in issue #{heard.issue}, while one is being told",
+                    cure="It is looked up again.",
                 )
             return
         if self._is_outdated(heard):

@@ -125,9 +125,7 @@ PATTERNS = st.lists(st.tuples(PIECES, st.sampled_from(["", "", "", "+", "*", "{2
 )
 
 
-@given(
-    PATTERNS, st.integers(0, 70), st.lists(st.text(alphabet="abA .]1\t\v\f\0é_\xa0", max_size=12), max_size=6)
-)
+@given(PATTERNS, st.integers(0, 70), st.lists(st.text(alphabet="abA .]1\t\v\f\0é_\xa0", max_size=12), max_size=6))
 def test_the_scanning_form_finds_every_line_that_the_pattern_finds(pattern, before, lines):
     """
     What is not proposed would be lost; and what is sure is reported once for each line that RE2 finds, and for no other.
