@@ -282,6 +282,10 @@ def compared(before: Mapping[str, Json], after: Mapping[str, Json], plan: Plan) 
         if not isinstance(write, Call) and write.stays
     }
     names = {name for _, name in stays}
+    # A deleted machine does not come back: its pool makes another, whose node has a name that nobody could foresee.
+    gone = [each for each in before.keys() - after.keys() if each.startswith("Node ") and each.split()[-1] in names]
+    successors = [each for each in after.keys() - before.keys() if each.startswith("Node ")][: len(gone)]
+    names.update(each.split()[-1] for each in successors)
     undeclared = [each for each in different if each.split()[-1] not in names]
     if undeclared:
         return f"NO: {', '.join(undeclared)}", False
