@@ -54,7 +54,10 @@ class ContainerFacts:
 
 @dataclass(frozen=True)
 class PodFacts:
-    """A pod as `kubectl get pods` sees it, with its containers where the evidence has them."""
+    """A pod as `kubectl get pods` sees it, with its containers where the evidence has them.
+
+    `restarted` and `age` are seconds before the evidence was collected: since the last restart, and since it was made.
+    """
 
     name: str
     namespace: str | None = None
@@ -68,6 +71,7 @@ class PodFacts:
     object: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = False
     at: Place = NOWHERE
+    restarted: int | None = None
 
     @property
     def all_ready(self) -> bool | None:

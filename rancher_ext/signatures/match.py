@@ -10,7 +10,6 @@ from functools import lru_cache
 
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.bundle.facts import Facts, Place
-from rancher_ext.bundle.origin import workload_of_pod
 from rancher_ext.bundle.truth import Truth
 from rancher_ext.fleet.versions import Version, VersionRange
 from rancher_ext.signatures.diagnosis import Diagnosis, EvidenceLine, Finding, Undecided
@@ -20,6 +19,7 @@ from rancher_ext.signatures.predicates import Evaluator, Outcome
 from rancher_ext.signatures.scan import Scanner
 from rancher_ext.signatures.schema import Applies, Signature, Verdict
 from rancher_ext.signatures.timeline import timeline
+from rancher_ext.signatures.up import cni_pods, network_up
 from rancher_ext.signatures.wishes import wish
 
 __all__ = ["Diagnosis", "EvidenceLine", "Finding", "Undecided", "diagnose", "match", "ranked", "read_once"]
@@ -33,6 +33,8 @@ _PASSED_UNKNOWN = 0.9
 _UNKNOWN_EXCLUSION = 0.97
 _DOUBTFUL_EXCLUSION = 0.7
 _CONTRADICTED = 0.6
+# The network is up, and this failure would keep it down: what the logs tell is over.
+_OVER = 0.3
 # Below this a finding is a hint: it neither makes a verdict nor outranks what it would explain.
 _HINT = 0.3
 # Findings that are no further apart than this are not decided between.
@@ -142,6 +144,9 @@ def match(signature: Signature, evaluator: Evaluator, facts: Facts) -> Finding |
             confidence *= _CONTRADICTED
         elif outcome.truth is Truth.UNKNOWN:
             helpful_open.append(predicate)
+    over: tuple[Place, ...] = ()
+    if signature.keeps_network_down and (over := network_up(facts)):
+        confidence *= _OVER
     missing = ["where the pasted lines come from"] if doubtful else []
     missing += _wished(needed_open, evaluator, facts)
     missing += signature.surer_with
@@ -159,7 +164,7 @@ def match(signature: Signature, evaluator: Evaluator, facts: Facts) -> Finding |
         references=signature.references,
         missing=tuple(dict.fromkeys(missing)),
         specificity=len(signature.when.all) + len(signature.when.none) + len(supporting),
-        against=_lines(against),
+        against=_lines([*against, Outcome(Truth.TRUE, evidence=over)]),
         affected=affected(evaluator.seen, needed, [p for p, _ in fitting], facts.nodes),
     )
 
@@ -279,20 +284,14 @@ def _verdict(findings: Sequence[Finding], facts: Facts) -> tuple[Verdict, str]:
 
 
 def _healthy(facts: Facts) -> str | None:
-    """Positive proof that the network is up: every node Ready, and every CNI pod ready (K3s has none)."""
-    cni_pods = [pod for pod in facts.pods if workload_of_pod(pod.name) == "cni"]
-    cni_sets = [d for d in facts.daemonsets if workload_of_pod(d.name) == "cni"]
-    if not facts.nodes or any(node.ready != "True" for node in facts.nodes):
-        return None
-    if any(not pod.all_ready for pod in cni_pods) or any(not d.desired or d.ready != d.desired for d in cni_sets):
-        return None
-    if not cni_pods and not cni_sets and facts.cluster.distribution != "k3s":
+    """Positive proof that the network is up, and that Rancher does not say otherwise."""
+    if not network_up(facts):
         return None
     if any(c.of == "cluster" and c.type in {"Ready", "Connected"} and c.status != "True" for c in facts.conditions):
         return None
     parts = [f"{len(facts.nodes)} of {len(facts.nodes)} nodes Ready"]
-    if cni_pods:
-        parts.append(f"{len(cni_pods)} of {len(cni_pods)} CNI pods ready")
+    if pods := cni_pods(facts):
+        parts.append(f"{len(pods)} of {len(pods)} CNI pods ready")
     return ", ".join(parts)
 
 

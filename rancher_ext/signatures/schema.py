@@ -119,6 +119,9 @@ class Signature(Strict):
     advice: str = ""
     explains: tuple[str, ...] = ()
     surer_with: tuple[str, ...] = ()
+    lasts_while_up: bool = Field(
+        default=False, description="it may be there although every node is Ready and every CNI pod ready"
+    )
     minutes: int = Field(default=0, ge=0, description="normal while every node is younger than that many minutes")
     since: date
     references: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -154,6 +157,11 @@ class Signature(Strict):
         if self.verdict is not None:
             return self.verdict
         return Verdict.OTHER_FAILURE if self.cause in NOT_THE_CNI else Verdict.CNI_FAILURE
+
+    @property
+    def keeps_network_down(self) -> bool:
+        """Can this failure not be there any more once every node is Ready and every CNI pod ready?"""
+        return self.says is Verdict.CNI_FAILURE and not self.lasts_while_up
 
     def predicates(self) -> Iterator[AnyPredicate]:
         """Every predicate, those inside others included."""

@@ -208,7 +208,7 @@ def _richer(one: PodFacts, other: PodFacts) -> PodFacts:
     first, second = (other, one) if other.complete or (other.containers and not one.complete) else (one, other)
     known = {
         name: value
-        for name in ("namespace", "node", "status", "ready", "total", "restarts", "age")
+        for name in ("namespace", "node", "status", "ready", "total", "restarts", "restarted", "age")
         if getattr(first, name) is None and (value := getattr(second, name)) is not None
     }
     # The STATUS column says CrashLoopBackOff where a description says only Running.

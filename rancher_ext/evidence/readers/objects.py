@@ -179,12 +179,21 @@ def _pod(item: Mapping[str, Any], metadata: Mapping[str, Any], finder: _Finder, 
         ready=ready,
         total=wanted,
         restarts=restarts,
+        restarted=_since_restart(status, now),
         age=_age(metadata.get("creationTimestamp"), now),
         containers=containers,
         object=item,
         complete=True,
         at=finder.place(summary, name),
     )
+
+
+def _since_restart(status: Mapping[str, Any], now: datetime | None) -> int | None:
+    """Seconds since the last time a container of the pod ended and was started again."""
+    entries = [_map(entry) for entry in _list(status.get("containerStatuses"))]
+    ends = [_map(_map(entry.get("lastState")).get("terminated")).get("finishedAt") for entry in entries]
+    ages = [age for end in ends if (age := _age(end, now)) is not None]
+    return min(ages, default=None)
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[ContainerFacts]:

@@ -76,6 +76,7 @@ def _pod(row: re.Match[str], at: Place) -> PodFacts:
         ready=int(row["ready"]),
         total=int(row["total"]),
         restarts=int(row["restarts"]),
+        restarted=age_seconds(row["last"]),
         age=age_seconds(row["age"]),
         object=document,
         at=at,

@@ -82,6 +82,14 @@ def test_the_status_is_what_kubectl_prints(pod, printed, ready, total):
     assert (fact.status, fact.ready, fact.total) == (printed, ready, total)
 
 
+def test_a_pod_knows_how_long_ago_it_was_restarted():
+    ended = {"lastState": {"terminated": {"exitCode": 1, "finishedAt": "2025-03-04T09:08:30Z"}}}
+    manifest = Manifest(collected_at=datetime(2025, 3, 4, 9, 10, tzinfo=UTC))
+
+    assert [pod.restarted for pod in facts_of(a_pod([RUNNING, CRASHING | ended]), manifest=manifest).pods] == [90]
+    assert [pod.restarted for pod in facts_of(a_pod([RUNNING, CRASHING]), manifest=manifest).pods] == [None]
+
+
 def test_what_containers_said_last_is_text_for_patterns():
     messages = [message for message, _ in facts_of(a_pod([RUNNING, CRASHING])).messages]
 

@@ -50,6 +50,14 @@ def test_pod_rows(row, expected):
     assert not pod.complete
 
 
+def test_a_pod_row_says_when_it_was_restarted_last():
+    [restarted, unknown] = pods(
+        "kube-system   canal-a   2/2   Running   6 (19m ago)   33d\nkube-system   canal-b   2/2   Running   6   33d\n"
+    ).pods
+
+    assert (restarted.restarted, unknown.restarted) == (19 * 60, None)
+
+
 @pytest.mark.parametrize("line", ["NAME READY STATUS", "some 1/2 prose", "I0301 10:08 1/1 x", "", "a b 3/3 running 0"])
 def test_what_is_no_row_is_no_pod(line):
     assert pods(line).pods == []
