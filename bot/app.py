@@ -32,8 +32,10 @@ from bot.workflows.desk import Desk, Heard
 from bot.workflows.engine import Engine, Flow
 from bot.workflows.incident_flow import PATIENCE, run_incident
 from bot.workflows.parts import Knowledge, Parts, RancherServer
+from bot.workflows.probe_flow import run_in_service
 from bot.workflows.probe_inbox import with_last_run
-from bot.workflows.probing import PROBE, ProbeOffer, Probing, own_image, run_in_service
+from bot.workflows.probe_offer import ProbeOffer, own_image
+from bot.workflows.probing import PROBE, Probing
 from bot.workflows.steps import IncidentSteps
 from bot.workflows.story import story_of
 from bot.workflows.umbrella import keep_umbrella
@@ -151,7 +153,7 @@ class App:
             ),
         )
         self.steps = IncidentSteps(self.parts)
-        self.engine.register(INCIDENT, lambda flow, incident: run_incident(flow, self.steps, incident))
+        self.engine.register(INCIDENT, lambda flow, incident: run_incident(flow, self.steps, incident, self.probing))
         self.engine.register(DELIVERY, self._run_delivery)
         self.probing = Probing(self.parts, ProbeOffer(settings.public_url, own_image()), load_redaction())
         self.engine.register(PROBE, lambda flow, incident: run_in_service(flow, self.probing, incident))
@@ -173,7 +175,7 @@ class App:
         self.engine.launch()
         self.crew.finish_take_overs()
         self.watchman.take_up()
-        for row in self.probing.unfinished():
+        for row in self.probing.orphaned():
             self.engine.start(PROBE, self.probing.workflow_id(row.id), row.id)
         for guid in self.deliveries.waiting():
             self.engine.start(DELIVERY, f"{DELIVERY}:{guid}", guid)

@@ -33,7 +33,8 @@ from rancher_ext.errors import BadInput
 if TYPE_CHECKING:
     # Not on a node: these bring the engine and the database.
     from bot.workflows.own_walk import OwnWalk
-    from bot.workflows.probing import ProbeOffer, Probing
+    from bot.workflows.probe_offer import ProbeOffer
+    from bot.workflows.probing import Probing
 
 
 @click.group("probe", invoke_without_command=True)
@@ -69,7 +70,8 @@ def deliver(cluster: str, yes: bool, dry_run: bool, image: str, ca_file: Path | 
     Exit status: 0 done, 11 refused, 2 error.
     """
     from bot.workflows.own_walk import OwnWalk
-    from bot.workflows.probing import ProbeOffer, own_image, run_probe
+    from bot.workflows.probe_flow import run_probe
+    from bot.workflows.probe_offer import ProbeOffer, own_image
 
     settings = settings_or_exit()
     url = settings.public_url
@@ -110,7 +112,7 @@ def take_out(cluster: str) -> int:
     """Take the probe out of CLUSTER, where a `deliver` that was killed left it. What was sent meanwhile is kept."""
     from bot.workflows.engine import Failed
     from bot.workflows.own_walk import OwnWalk
-    from bot.workflows.probing import ProbeOffer
+    from bot.workflows.probe_offer import ProbeOffer
 
     settings = settings_or_exit()
     with _probing(settings, ProbeOffer("", "")) as (probing, _, real_seconds):

@@ -79,6 +79,15 @@ class IncidentDesk(Protocol):
 
 
 @runtime_checkable
+class DiagnosisDesk(Protocol):
+    def request_diagnosis(self, incident: str, by: str) -> Outcome: ...
+
+    def nodes_plan(self, incident: str) -> Outcome:
+        """What it would take to ask the nodes themselves, where nobody else reaches them."""
+        ...
+
+
+@runtime_checkable
 class QuietDesk(Protocol):
     """Incidents that nobody wants to hear of for a while, or at all."""
 

@@ -23,6 +23,12 @@ class Approval:
     comment: int | None = None
     comment_version: str = ""
 
+    def is_void_by(self, change: Mapping[str, Any]) -> bool:
+        """Was this comment deleted, or is it another version of it that stands now?"""
+        return self.comment == change["comment"] and (
+            bool(change.get("deleted")) or self.comment_version != change.get("version")
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "by": self.by,

@@ -22,7 +22,9 @@ def plan_reply(plan: Plan, explained: Explained | None = None, *, in_force: bool
     if not in_force:
         head += "\n**Not the plan in force**: this is what it would be, and it cannot be approved here."
     budget = max(400, _DIFF // len(plan.steps))
-    steps, hidden = fit([_step(number, step, budget) for number, step in enumerate(plan.steps, 1)], _STEPS, between=2)
+    steps, hidden = fit(
+        [planned_step(number, step, budget) for number, step in enumerate(plan.steps, 1)], _STEPS, between=2
+    )
     parts = [head, *steps]
     if hidden:
         parts.append(f"**{hidden} more steps are not shown here**: read them with `drover plan` before you approve.")
@@ -59,7 +61,8 @@ def explanation_reply(explanation: Explanation) -> str:
     return f"**{prose(explanation.title, 200)}** cannot be done by Drover here: {prose(explanation.why, 600)}. By hand it would be:\n{listed}{more}"
 
 
-def _step(number: int, step: PlannedStep, budget: int) -> str:
+def planned_step(number: int, step: PlannedStep, budget: int) -> str:
+    """One numbered step: where, the change as a diff, and what it does."""
     lines = step.diff.split("\n")
     rows, hidden = fit(lines, budget)
     block = fence("\n".join(rows), "diff", lines=len(lines), width=budget)

@@ -53,3 +53,5 @@ class Story:
     public_url: str = ""
     rancher_url: str = ""
     progress_text: str = ""
+    # What there is to say of asking the nodes themselves (`bot.workflows.probe_inbox.ProbeInbox.asked`).
+    asked: Mapping[str, Any] | None = None

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from bot.incidents.incident import Incident, State
 from bot.reports import words
+from bot.reports.probe import offer_line
 from bot.reports.prose import clip
 from bot.reports.story import Story
 from rancher_ext.remediation.action import UndoKind
@@ -250,6 +251,12 @@ class Case:
         """Where the incident stands in Drover's own pages, or nothing when it has no address."""
         base = self.story.public_url.rstrip("/")
         return f"{base}/incidents/{quote(self.incident.id, safe=':')}" if base else ""
+
+    @property
+    def nodes_line(self) -> str:
+        """Asking the nodes: what is offered, or that it is under way. Nothing where people are busy with something else."""
+        quiet = self.acting or self.state.over or self.state in {State.REJECTED, State.DETECTED, State.DIAGNOSING}
+        return offer_line(self.story.asked) if self.story.asked and not quiet else ""
 
     @property
     def outcome(self) -> str:

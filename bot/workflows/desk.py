@@ -24,6 +24,7 @@ from bot.reports.comment import status_comment
 from bot.reports.escape import code_span, escape_markdown
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
+from bot.workflows.nodes_desk import NodesDesk
 from bot.workflows.parts import Parts
 from bot.workflows.room import written_note
 from bot.workflows.service_desk import ServiceDesk
@@ -66,7 +67,7 @@ class Heard:
         return f"comment:{self.comment_id}:{self.updated_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-class Desk(ServiceDesk):
+class Desk(ServiceDesk, NodesDesk):
     """Takes comments, and is the `IncidentDesk` of the commands.
 
     `said` names the words that are being handled: repeated after a crash, they reach the incident once.
@@ -218,6 +219,12 @@ class Desk(ServiceDesk):
         self, incident: str, digest_prefix: str, *, by: str, role: Role, comment_id: int, comment_updated_at: datetime
     ) -> Outcome:
         row = self._parts.store.get(incident)
+        if row.plan is None or not names_plan(digest_prefix, Plan.from_json(row.plan).digest):
+            nodes = self._approve_nodes(
+                row, digest_prefix, by=by, role=role, comment_id=comment_id, comment_updated_at=comment_updated_at
+            )
+            if nodes is not None:
+                return nodes
         if row.plan is None:
             return Outcome(False, "There is no plan to approve: see the issue for what a person can do.")
         if row.state in {State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK}:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from bot.workflows.engine import Failed, Flow
 from bot.workflows.outcomes import Word
+from bot.workflows.probe_flow import AskedSteps, Turn, ask_nodes
 
 TOPIC = "desk"
 # Rancher or GitHub may be away for a night; an incident waits that long before it calls for a person.
@@ -59,26 +60,27 @@ class Steps(Protocol):
     def escalate(self, incident: str, why: str) -> Json: ...
 
 
-def run_incident(flow: Flow, steps: Steps, incident: str) -> str:
-    """The whole life of one incident. Returns how it ended."""
+def run_incident(flow: Flow, steps: Steps, incident: str, nodes: AskedSteps | None = None) -> str:
+    """The whole life of one incident. Returns how it ended. Without `nodes` nobody is asked on the nodes themselves."""
+    wait_for_word = partial(_wait_for_word, flow, steps, incident, nodes)
     attempt = 0
     while True:
         attempt += 1
         failed = _understand(flow, steps, incident, attempt)
         if failed:
             flow.patiently("escalate", steps.escalate, incident, failed, patience=PATIENCE)
-        word = _wait_for_word(flow, steps, incident, may_mend=not failed)
+        word = wait_for_word(may_mend=not failed)
         held = 0
         while word is Word.MEND:
             word = _mend(flow, steps, incident)
             if word is Word.WAIT and flow.took(CALMER):
-                word = _wait_for_word(flow, steps, incident, may_mend=True, first=brake_pause(held))
+                word = wait_for_word(may_mend=True, first=brake_pause(held))
                 held += 1
             elif word is Word.WAIT:
                 flow.wait(BRAKE_PAUSE)
-                word = _wait_for_word(flow, steps, incident, may_mend=True)
+                word = wait_for_word(may_mend=True)
         if word is Word.STOP:
-            word = _wait_for_word(flow, steps, incident, may_mend=False)
+            word = wait_for_word(may_mend=False)
         if word is Word.HEALED:
             flow.patiently("superseded", steps.superseded, incident, "it came up by itself", patience=TELL_FOR)
             return "superseded"
@@ -122,10 +124,20 @@ def brake_pause(asked: int) -> timedelta:
     return min(BRAKE_PAUSE * (1 << min(asked, 10)), BRAKE_PAUSE_AT_MOST)
 
 
-def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool, first: timedelta | None = None) -> Word:
+def _wait_for_word(
+    flow: Flow,
+    steps: Steps,
+    incident: str,
+    nodes: AskedSteps | None,
+    *,
+    may_mend: bool,
+    first: timedelta | None = None,
+) -> Word:
     """Until people, policy or the cluster itself say how it goes on. `first` is waited before the policy is asked."""
     rejected = not may_mend
     held = 0
+    # How often a brake was asked that holds the asking of the nodes; None when nobody has agreed to that.
+    nodes_held: int | None = None
     while True:
         pause, asks = first or QUIET, first is None
         first = None
@@ -140,8 +152,19 @@ def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool, f
                     held += 1
                 if decision.get("changed"):
                     flow.patiently("report", steps.report, incident, patience=PATIENCE)
+        if nodes_held is not None:
+            pause = min(pause, brake_pause(nodes_held))
         message = flow.receive(TOPIC, pause)
-        match message.get("kind") if message else None:
+        kind = message.get("kind") if message else None
+        if nodes and (kind == "approve-nodes" or (nodes_held is not None and kind in {None, "wake"})):
+            turn = ask_nodes(flow, nodes, incident, message if kind == "approve-nodes" else None)
+            if turn is Turn.ASKED:
+                # What they said may change cause and plan: as if a person had asked for a fresh look.
+                flow.patiently("again", steps.again, incident, {"keep": True, "once": "nodes"}, patience=PATIENCE)
+                return Word.AGAIN
+            nodes_held = (nodes_held or 0) + 1 if turn is Turn.HELD else None
+            continue
+        match kind:
             case None:
                 looked = flow.patiently("is_well", steps.is_well, incident, patience=PATIENCE)
                 if isinstance(looked, Failed) and looked.kind == "NotFound":
@@ -156,7 +179,9 @@ def _wait_for_word(flow: Flow, steps: Steps, incident: str, *, may_mend: bool, f
             case "approve":
                 flow.step("note_approval", steps.note_approval, incident, message)
             case "void":
-                flow.step("void_approvals", steps.void_approvals, incident, message)
+                voided = flow.step("void_approvals", steps.void_approvals, incident, message)
+                if not isinstance(voided, Failed) and voided.get("nodes"):
+                    flow.patiently("report", steps.report, incident, patience=PATIENCE)
             case "reject":
                 rejected = True
                 flow.patiently("reject", steps.reject, incident, message, patience=PATIENCE)

@@ -1,7 +1,7 @@
 """How is a cluster changed, and how is it proved? Lock, pre-image, intent, write, look; each write asked for once more before it is made."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bot.errors import RefusedError
@@ -165,14 +165,8 @@ class Mending(Telling):
 
     def _with_living_approvals(self, row: Incident) -> Incident:
         """Read every approving comment back: one that was edited or deleted meanwhile counts no more, whoever missed it."""
-        tracker, given = self._parts.tracker, self._approvals(row)
-        if tracker is None or not given:
-            return row
-        living = []
-        for approval in given:
-            view = tracker.comment(approval.comment) if approval.comment is not None else None
-            if view is not None and view.updated_at == datetime.fromisoformat(approval.comment_version):
-                living.append(approval)
+        given = self._approvals(row)
+        living = self._living(given)
         if len(living) == len(given):
             return row
         self._tell(

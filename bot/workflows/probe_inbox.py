@@ -67,6 +67,8 @@ class ProbeRun:
     plan: Mapping[str, Any] | None = field(repr=False, default=None)
     actor: str = ""
     rule: str = ""
+    # `incident` where that workflow walks it; nothing where a terminal does.
+    walker: str = ""
     outcome: Mapping[str, Any] | None = None
 
     @property
@@ -91,6 +93,7 @@ class ProbeRun:
             "plan": self.plan,
             "actor": self.actor,
             "rule": self.rule,
+            "walker": self.walker,
             "outcome": self.outcome,
         }
 
@@ -112,6 +115,7 @@ class ProbeRun:
             plan=raw["plan"],
             actor=raw["actor"],
             rule=raw["rule"],
+            walker=raw.get("walker", ""),
             outcome=raw["outcome"],
         )
 
@@ -130,6 +134,15 @@ class ProbeInbox:
     def save(self, run: ProbeRun) -> None:
         self._store.set_note(_of_run(run.id), run.to_json())
 
+    def offer(self, run: ProbeRun, offered: Mapping[str, Any] | None) -> None:
+        """What issues and pages show of a plan. Beside the run, which has one writer: whoever walks it."""
+        if self.offered(run) != offered:
+            self._store.set_note(_offered(run), dict(offered) if offered is not None else None)
+
+    def offered(self, run: ProbeRun) -> Mapping[str, Any] | None:
+        found = self._store.note(_offered(run))
+        return found if isinstance(found, Mapping) else None
+
     def last(self, incident: str) -> ProbeRun | None:
         """The newest run of an incident, whether it is over or not."""
         name = self._store.note(_of_incident(incident))
@@ -139,6 +152,16 @@ class ProbeInbox:
         """The run of an incident that is not over."""
         run = self.last(incident)
         return None if run is None or run.phase == "closed" else run
+
+    def asked(self, incident: str) -> Mapping[str, Any] | None:
+        """What a report says of asking the nodes: the offer, or that it is under way. None when there is nothing to say."""
+        run = self.current(incident)
+        if run is None:
+            return None
+        if run.phase == "open":
+            return {"phase": "open", "nodes": list(run.nodes), "by": run.actor}
+        offered = self.offered(run)
+        return None if offered is None else {"phase": run.phase, **offered}
 
     def check(self, token: str) -> ProbeRun:
         """The run that this token belongs to, while it may be used. Raises ReportRefused; nothing is taken yet."""
@@ -268,6 +291,10 @@ def _of_run(run: str) -> str:
 
 def _of_incident(incident: str) -> str:
     return f"probe-of:{_short(incident)}"
+
+
+def _offered(run: ProbeRun) -> str:
+    return f"probe-offer:{run.id}"
 
 
 def _place(run: ProbeRun, place: int) -> str:

@@ -4,143 +4,78 @@ It is a write like any other: planned, allowed by policy and people, under the c
 adds to `additionalManifest` is taken out again whatever comes of it: every node reported, too few did, or a step failed.
 """
 
-import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from bot.errors import RefusedError
 from bot.incidents.incident import Incident, State
 from bot.policy.approvals import Approval
-from bot.policy.decide import Allow, Decision, Refuse, decide, decision_json
-from bot.workflows.engine import Failed
+from bot.policy.decide import Allow, Decision, Wait
+from bot.reports.probe import asked_comment
 from bot.workflows.lease import LeaseHeld
 from bot.workflows.parts import Parts
-from bot.workflows.probe_inbox import ProbeInbox, ProbeRun, with_reports
-from bot.workflows.room import Json, Room, audited
+from bot.workflows.probe_flow import INCIDENT
+from bot.workflows.probe_inbox import ProbeRun, with_reports
+from bot.workflows.probe_offer import Offering, ProbeOffer
+from bot.workflows.room import Json, audited
+from bot.workflows.telling import Telling
 from rancher_ext.bundle.redact import RedactionRules
 from rancher_ext.errors import BadInput
 from rancher_ext.evidence.archive import write_archive
 from rancher_ext.fleet.cluster import ClusterKey
-from rancher_ext.probe.manifest import Offer, deliver, expected_nodes, is_out, masked, plan_probe, take_out
+from rancher_ext.probe.manifest import deliver, expected_nodes, is_out, masked, take_out
 from rancher_ext.remediation.action import NotPossible
-from rancher_ext.remediation.change import Target, Write, is_applied
+from rancher_ext.remediation.change import Write, is_applied
 from rancher_ext.remediation.plan import Plan
 
 PROBE = "probe"
-LOOK_EVERY = timedelta(seconds=10)
-# Rancher may be away for a night; the document is taken out when it is back.
-PATIENCE = timedelta(hours=12)
-OUT_WITHIN = timedelta(days=7)
 # Machines at work on the cluster: two hands in one text would get in each other's way.
 _BUSY = frozenset({State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK})
 
 
-class Walk(Protocol):
-    """What a walk through the steps needs: the durable engine's `Flow`, or the terminal's own."""
-
-    def step(self, name: str, function: Callable[..., Json | None], *arguments: Any) -> Json | Failed: ...
-
-    def patiently(
-        self, name: str, function: Callable[..., Json | None], *arguments: Any, patience: timedelta
-    ) -> Json | Failed: ...
-
-    def wait(self, duration: timedelta) -> None: ...
-
-
-@dataclass(frozen=True)
-class ProbeOffer:
-    """Where nodes reach this service, which image they run, and whom they trust for it (PEM; empty is the system's)."""
-
-    url: str
-    image: str
-    ca: str = ""
-
-
-def own_image() -> str:
-    """Drover's own image, of this version."""
-    try:
-        return f"drover:{version('rancher-drover')}"
-    except PackageNotFoundError:
-        return "drover:latest"
-
-
-def run_probe(walk: Walk, steps: "Probing", incident: str, stop: Callable[[], bool] = lambda: False) -> Json:
-    """The whole run. Returns how it ended, for people. `stop` ends the waiting for reports, never the taking out."""
-    begun = walk.patiently("begin_probe", steps.begin, incident, patience=PATIENCE)
-    if isinstance(begun, Failed):
-        return {"done": False, "why": begun.message}
-    if not begun.get("begun"):
-        return {"done": False, "why": begun["why"]}
-    why = ""
-    delivered = walk.patiently("deliver_probe", steps.deliver, incident, patience=PATIENCE)
-    if isinstance(delivered, Failed):
-        # It may have been written all the same; taking it out finds that.
-        why = delivered.message
-    else:
-        waited = timedelta()
-        while waited < timedelta(seconds=begun["within"]) and not stop():
-            seen = walk.step("look_for_reports", steps.look, incident)
-            if (not seen.retry) if isinstance(seen, Failed) else (seen["holds"] or seen["over"]):
-                break
-            walk.wait(LOOK_EVERY)
-            waited += LOOK_EVERY
-    out = walk.patiently("take_out_probe", steps.take_out, incident, patience=OUT_WITHIN)
-    if isinstance(out, Failed):
-        why = f"the probe could not be taken out again: {out.message}"
-    finished = walk.patiently("finish_probe", steps.finish, incident, why, patience=PATIENCE)
-    if isinstance(finished, Failed):
-        return {"done": False, "out": not isinstance(out, Failed), "why": why or finished.message}
-    return {"done": not why, "out": not isinstance(out, Failed), "why": why, **finished}
-
-
-def run_in_service(flow: Walk, steps: "Probing", incident: str) -> str:
-    """The same as a durable workflow, whose result is a word."""
-    ended = run_probe(flow, steps, incident)
-    return "done" if ended["done"] else str(ended["why"])
-
-
-class Probing(Room):
+class Probing(Offering, Telling):
     """The steps of a run. Each may be repeated: it reads before it writes."""
 
     def __init__(self, parts: Parts, offer: ProbeOffer, rules: RedactionRules) -> None:
-        super().__init__(parts)
-        self._offer = offer
+        super().__init__(parts, offer)
         self._rules = rules
-        self.inbox = ProbeInbox(parts.store, parts.clock)
 
-    def prepare(self, incident: str) -> Json:
-        """Plan and decision, before anything is begun. A second call on an unchanged cluster gives the same digest."""
+    def agreed(self, incident: str, message: Json | None) -> Json:
+        """A person agreed in the issue, or a brake is asked again. Says whether that is enough, and shows it there."""
         row = self._get(incident)
-        run = self.inbox.current(row.id) or self._new_run(row)
-        target = self._target(row)
-        made = self._plan(run, target)
-        if isinstance(made, NotPossible):
-            return {"plan": None, "why": made.why}
-        answer = self._decide(row, run, made, target)
-        return {
-            "plan": made.digest,
-            "title": made.steps[0].title,
-            "diff": made.steps[0].diff,
-            "effect": made.steps[0].effect,
-            "nodes": list(expected_nodes(target)),
-            "decision": decision_json(answer),
-        }
+        run = self.inbox.current(row.id)
+        if message is not None and run is not None:
+            self.approve(incident, Approval.from_json(message["approval"]))
+        if run is None:
+            return {"decision": "refuse", "why": "the nodes were asked already"}
+        if run.phase == "open":
+            # Killed in the middle: it goes on where it was.
+            return {"decision": "allow" if run.walker == INCIDENT else "refuse", "why": "the nodes are being asked"}
+        if row.state is State.REJECTED:
+            return {"decision": "refuse", "why": "the plan was rejected meanwhile"}
+        prepared = self.prepare(incident)
+        if prepared["plan"] is None:
+            return {"decision": "refuse", "why": prepared["why"]}
+        decision, why = prepared["decision"]["decision"], "; ".join(prepared["decision"]["reasons"])
+        if decision == "wait":
+            self._tell(row, "plan", f"Asking the nodes has to wait: {why}", once=f"probe-{run.id}-held-{why}")
+        self._publish_if_possible(row)
+        return {"decision": decision, "why": why}
 
-    def approve(self, incident: str, approval: Approval) -> None:
-        """A person agreed. Whether that counts, policy says at the moment of acting."""
+    def tell(self, incident: str, ended: Json) -> Json:
+        """One comment of how it ended, whatever came of it."""
         row = self._get(incident)
-        run = self._run(row)
-        if approval not in run.approvals:
-            self.inbox.save(replace(run, approvals=(*run.approvals, approval)))
-            told = f"{approval.by} approved asking the nodes ({approval.digest[:6]})"
-            self._tell(row, "approval", told, once=f"probe-{run.id}-approved-{approval.by}-{approval.digest[:12]}")
+        run = self.inbox.last(row.id)
+        name = f"{run.id if run else 'none'}:{'asked' if 'out' in ended else 'refused'}"
+        return self._publish(row, comment=(f"nodes:{row.id}:{name}", asked_comment(ended, run.actor if run else "")))
 
-    def begin(self, incident: str) -> Json:
+    def begin(self, incident: str, walker: str = "") -> Json:
+        """The last look before the write, then lease and pre-image. `walker` says who takes the run up after a crash."""
         row = self._get(incident)
-        run = self._run(row)
+        run = self.inbox.current(row.id) or self.inbox.last(row.id) or self._new_run(row)
+        if run.phase == "open" and run.walker != walker:
+            return {"begun": False, "why": "the nodes are being asked already"}
         if run.phase == "open":
             return {"begun": True, "within": run.within, "lease": self._leases.keep(_mine(row))}
         if run.phase == "closed":
@@ -153,17 +88,19 @@ class Probing(Room):
         plan = self._plan(run, target)
         if isinstance(plan, NotPossible):
             return {"begun": False, "why": plan.why}
+        run = self._with_living_agreement(row, run)
         try:
             with self._leases.beginning():
                 answer = self._decide(row, run, plan, target)
                 if not isinstance(answer, Allow):
-                    return {"begun": False, "why": _why_not(answer), "refused": isinstance(answer, Refuse)}
+                    return {"begun": False, "why": _why_not(answer), "wait": isinstance(answer, Wait)}
                 self._leases.take(_mine(row))
                 self._parts.store.save_preimage(row.id, plan.digest, [step.to_json() for step in plan.steps], self._now)
-                self.inbox.save(
+                self.inbox.begin(
                     replace(
                         run,
                         phase="open",
+                        walker=walker,
                         expires=self._now + plan.within,
                         within=plan.within.total_seconds(),
                         nodes=expected_nodes(target),
@@ -173,8 +110,9 @@ class Probing(Room):
                     )
                 )
         except LeaseHeld as held:
-            return {"begun": False, "why": held.message}
+            return {"begun": False, "why": held.message, "wait": True}
         self._tell(row, "change", f"The nodes are asked, allowed by {answer.by}", once=f"probe-{run.id}-begin")
+        self._publish_if_possible(row)
         return {"begun": True, "within": plan.within.total_seconds()}
 
     def deliver(self, incident: str) -> Json:
@@ -295,31 +233,22 @@ class Probing(Room):
         rows = self._parts.store.all(only_open=True, limit=10_000)
         return [row for row in rows if (run := self.inbox.current(row.id)) is not None and run.phase == "open"]
 
-    def _new_run(self, row: Incident) -> ProbeRun:
-        run = ProbeRun(
-            id=secrets.token_hex(8),
-            incident=row.id,
-            uid=row.cluster_uid,
-            key=secrets.token_bytes(32),
-            url=self._offer.url,
-            image=self._offer.image,
-            ca=self._offer.ca,
-        )
-        self.inbox.begin(run)
+    def orphaned(self) -> list[Incident]:
+        """Those of them that no incident's own workflow goes on with: a terminal began them, and is gone."""
+        runs = ((row, self.inbox.current(row.id)) for row in self.unfinished())
+        return [row for row, run in runs if run is not None and run.walker != INCIDENT]
+
+    def _with_living_agreement(self, row: Incident, run: ProbeRun) -> ProbeRun:
+        """As for a cure: a comment that was edited or deleted meanwhile agrees to nothing, whoever missed it."""
+        still = self._living([each for each in run.approvals if each.comment is not None])
+        living = tuple(each for each in run.approvals if each.comment is None or each in still)
+        if len(living) == len(run.approvals):
+            return run
+        told = "An approval to ask the nodes is void: its comment was changed"
+        self._tell(row, "approval", told, once=f"probe-{run.id}-living-{len(living)}")
+        run = replace(run, approvals=living)
+        self.inbox.save(run)
         return run
-
-    def _run(self, row: Incident) -> ProbeRun:
-        run = self.inbox.current(row.id) or self.inbox.last(row.id)
-        if run is None:
-            raise BadInput(f"the nodes of {row.cluster_name} were not asked", cure="`drover probe deliver` asks them.")
-        return run
-
-    def _plan(self, run: ProbeRun, target: Target) -> Plan | NotPossible:
-        return plan_probe(target, Offer(run.url, run.id, run.key, run.image, run.ca))
-
-    def _decide(self, row: Incident, run: ProbeRun, plan: Plan, target: Target) -> Decision:
-        facts = self._facts(row, plan, target.snapshot)
-        return decide(self._parts.policy(), replace(facts, cause="", approvals=run.approvals))
 
     def _audited(self, run: ProbeRun, write: Write, *, back: bool = False) -> dict[str, Any]:
         """What is recorded. The key is nobody's business, not even once it opens nothing any more."""

@@ -1,7 +1,7 @@
 """What do all steps of an incident share? The row, the cluster as it is now, and the facts that a decision rests on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,18 @@ class Room:
 
     def _approvals(self, row: Incident) -> list[Approval]:
         return [Approval.from_json(raw) for raw in (row.approval or {}).get("approvals", ())]
+
+    def _living(self, given: Sequence[Approval]) -> list[Approval]:
+        """Those whose comments still stand as they were read. Without a tracker there are no comments."""
+        tracker = self._parts.tracker
+        if tracker is None:
+            return list(given)
+        living = []
+        for approval in given:
+            view = tracker.comment(approval.comment) if approval.comment is not None else None
+            if view is not None and view.updated_at == datetime.fromisoformat(approval.comment_version):
+                living.append(approval)
+        return living
 
     def _evidence_path(self, row: Incident, name: str) -> Path:
         return self._parts.evidence_dir / f"{_UNSAFE.sub('-', row.id)}-{name}.tar.gz"

@@ -9,6 +9,7 @@ from bot.incidents.timeline import TimelineEntry
 from bot.policy.approvals import Approval
 from bot.reports.story import EvidenceSummary, Sibling, Story
 from bot.workflows.parts import Parts
+from bot.workflows.probe_inbox import ProbeInbox
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.errors import BadInput
 from rancher_ext.evidence.archive import open_bundle
@@ -40,6 +41,7 @@ def story_of(parts: Parts, row: Incident, now: datetime) -> Story:
         public_url=parts.public_url,
         rancher_url=server.transport.url if server else "",
         progress_text=row.outcome,
+        asked=None if row.state.over else ProbeInbox(parts.store, parts.clock).asked(row.id),
     )
 
 

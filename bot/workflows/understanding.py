@@ -7,6 +7,7 @@ from bot.incidents.incident import State
 from bot.policy.approvals import Approval
 from bot.policy.decide import decide, decision_json
 from bot.workflows.parts import Parts
+from bot.workflows.probe_offer import Offering
 from bot.workflows.room import Json, Room
 from rancher_ext.detection.classify import is_well
 from rancher_ext.errors import NotFound
@@ -49,7 +50,12 @@ class Understanding(Room):
         return {"verdict": found["verdict"], "signature": best["signature"] if best else None}
 
     def plan(self, incident: str) -> Json:
-        """What could be done, from facts as fresh as this moment."""
+        """What could be done, from facts as fresh as this moment; and what could be asked of the nodes."""
+        made = self._planned(incident)
+        Offering(self._parts).offer_in_issue(incident)
+        return made
+
+    def _planned(self, incident: str) -> Json:
         row = self._get(incident)
         best = self._best_finding(row)
         playbook = self._parts.knowledge.playbooks.get(best["signature"]) if best else None
@@ -103,12 +109,7 @@ class Understanding(Room):
         """The comment that held an approval was edited or deleted."""
         row = self._get(incident)
         known = [Approval.from_json(raw) for raw in (row.approval or {}).get("approvals", ())]
-        kept = [
-            each
-            for each in known
-            if each.comment != message["comment"]
-            or (not message.get("deleted") and each.comment_version == message.get("version"))
-        ]
+        kept = [each for each in known if not each.is_void_by(message)]
         if len(kept) != len(known):
             self._parts.store.update(incident, self._now, approval={"approvals": [each.to_json() for each in kept]})
             self._tell(
@@ -117,7 +118,8 @@ class Understanding(Room):
                 "An approval is void: its comment was changed",
                 once=f"void-{message['comment']}-{message.get('version', '')}",
             )
-        return {"voided": len(known) - len(kept)}
+        nodes = Offering(self._parts).void(row, message)
+        return {"voided": len(known) - len(kept)} | ({"nodes": nodes} if nodes else {})
 
     def is_well(self, incident: str) -> Json:
         """Is the cluster up at this moment? Raises NotFound when Rancher has it no more."""

@@ -41,6 +41,10 @@ class Desk:
         self.asked.append(("diagnose", incident, by))
         return self.outcome
 
+    def nodes_plan(self, incident):
+        self.asked.append(("nodes", incident))
+        return self.outcome
+
     def approve(self, incident, digest_prefix, *, by, role, comment_id, comment_updated_at):
         self.asked.append(("approve", incident, digest_prefix, by, role, comment_id, comment_updated_at))
         return self.outcome
@@ -182,6 +186,15 @@ class TestOthers:
     def test_requests_reach_the_desk(self, desk, typed, call):
         assert say(desk, f"/drover {typed}").reaction == "rocket"
         assert desk.asked == [call]
+
+    def test_asking_the_nodes_begins_with_their_plan(self, desk):
+        desk.outcome = Outcome(True, "The plan of the probe.")
+        assert say(desk, "/drover diagnose `nodes`", Role.TRIAGE) == Reply("The plan of the probe.", reaction="+1")
+        assert desk.asked == [("nodes", "incident:a")]
+
+    def test_what_cannot_be_diagnosed_so_is_told(self, desk):
+        assert "`/drover diagnose nodes`" in say(desk, "/drover diagnose node 1").text
+        assert desk.asked == []
 
     def test_going_on_needs_more_than_stopping(self, desk):
         assert say(desk, "/drover resume", Role.WRITE).reaction == "-1"

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import requests
 
 from bot.adapters.database import Database
 from bot.adapters.incident_store import IncidentStore
@@ -17,16 +18,28 @@ from bot.simulator import RunningGitHub
 from rancher_ext.simulator.clock import SimClock
 from rancher_ext.simulator.fleet import Fleet
 from rancher_ext.simulator.running import RunningRancher
-from tests.bot.workflows.world import PEOPLE, SPEED, in_process_environment
+from tests.bot.workflows.world import CLUSTERS, PEOPLE, SPEED, in_process_environment
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 SCRIPT = Path(__file__).with_name("many_lives.py")
+OFFERED = r"^/drover approve ([0-9a-f]{6})"
 ROOT = Path(__file__).parents[3]
 
 
 class Stage:
-    def __init__(self, home, scenario, label=None, *, workers=("many-lives",), database="", steps=False, script=SCRIPT):
-        self.script = script
+    def __init__(
+        self,
+        home,
+        scenario,
+        label=None,
+        *,
+        workers=("many-lives",),
+        database="",
+        steps=False,
+        script=SCRIPT,
+        nodes=False,
+    ):
+        self.script, self.nodes = script, nodes
         self.home, self.origin, self.workers, self.steps = home, time.time(), workers, steps
         self.database = database or f"sqlite:///{home}/drover.sqlite"
         self.fleet = Fleet(SimClock(SPEED, self.origin))
@@ -40,6 +53,20 @@ class Stage:
             RunningRancher(self.fleet, tick_every=0.02) as rancher,
             RunningGitHub(people=PEOPLE) as github,
         ):
+            if self.nodes:
+                (cluster,) = [each for each in self.fleet.clusters.values() if each.name == "edge-01"]
+                requests.patch(
+                    f"{rancher.url}{CLUSTERS}/{cluster.id}",
+                    json={"metadata": {"labels": {"drover.io/probe": "allow"}}},
+                    headers={
+                        "Authorization": f"Bearer {rancher.token}",
+                        "Content-Type": "application/merge-patch+json",
+                    },
+                    timeout=10,
+                ).raise_for_status()
+                before = len(self.fleet.journal)
+            else:
+                before = 0
             environment = in_process_environment() | {
                 "DROVER_HOME": str(self.home),
                 "DROVER_CONFIG_DIR": str(self.home),
@@ -52,6 +79,8 @@ class Stage:
                 "DROVER_CLOCK_ORIGIN": repr(self.origin),
                 "DROVER_DATABASE_URL": self.database,
                 "MANY_LIVES_STEPS": "1" if self.steps else "",
+                # Nobody answers there: the nodes of this stage stay silent.
+                **({"DROVER_PUBLIC_URL": "http://127.0.0.1:9"} if self.nodes else {}),
                 "PYTHONPATH": str(ROOT),
             }
             over = threading.Event()
@@ -76,7 +105,7 @@ class Stage:
             self.issues = github.issues
             self.writes = [
                 f"{entry['body'][-1]['op']} {entry['body'][-1]['path'].rpartition('/')[2]}"
-                for entry in self.fleet.journal
+                for entry in list(self.fleet.journal)[before:]
                 if entry["tookEffect"] and "selfsubject" not in entry["path"]
             ]
             self.bot = github.bot
@@ -87,12 +116,13 @@ class Stage:
         database.close()
 
     def _approve(self, github, over):
-        """Maria reads the issue and agrees, once."""
+        """Maria reads the issue and agrees, once; to asking the nodes it is Jan, who may."""
+        by, pattern = ("jan", r"(?<=`)/drover approve ([0-9a-f]{6})") if self.nodes else ("maria", OFFERED)
         while not over.wait(0.05):
             for issue in github.issues:
-                found = re.search(r"^/drover approve ([0-9a-f]{6})", issue.body, re.MULTILINE)
+                found = re.search(pattern, issue.body, re.MULTILINE)
                 if found:
-                    github.comment_as("maria", issue.number, f"/drover approve {found[1]}")
+                    github.comment_as(by, issue.number, f"/drover approve {found[1]}")
                     return
 
     @property
@@ -162,3 +192,23 @@ def test_a_plan_of_two_steps_and_three_writes_that_fails_and_is_put_back(new_sta
     assert killed_around(stage, "begin", "apply", "settled", "prove", "failed_cure", "take_back", "rolled_back")
     assert sum(place.startswith("after action.apply(") for place in stage.places) == 3
     assert sum(place.startswith("after action.take_back(") for place in stage.places) == 3
+
+
+def test_nodes_that_people_let_it_ask_are_asked_once(new_stage):
+    stage = new_stage("rke2-canal-never-connected", nodes=True)
+    stage.live("asked")
+    # In, and out again.
+    assert len(stage.writes) == 2
+    (row,) = stage.rows
+    assert row.state in {"reported", "awaiting-approval"}
+    (issue,) = stage.issues
+    assert issue.open
+    assert set(stage.markers.values()) == {1}
+    assert {marker.split(":")[0] for marker in stage.markers} == {"status", "nodes"}
+    assert [record.what for record in stage.audit] == ["intend", "write", "intend undo", "undo"]
+    assert broken_link(stage.audit) is None
+    told = Counter(entry.text for entry in stage.timeline)
+    assert all(count == 1 for text, count in told.items() if "nodes" in text or "probe" in text)
+    assert stage.lives == len(stage.places) + len(stage.workers)
+    for step in ("agreed", "begin", "deliver", "look", "take_out", "finish", "tell"):
+        assert {f"before nodes.{step}()", f"after nodes.{step}()"} <= set(stage.places)

@@ -16,8 +16,10 @@ from bot.policy.approvals import Approval
 from bot.web import problems
 from bot.web.ingest import ingest_router
 from bot.workflows.own_walk import OwnWalk
+from bot.workflows.probe_flow import run_in_service, run_probe
 from bot.workflows.probe_inbox import with_last_run
-from bot.workflows.probing import PROBE, ProbeOffer, Probing, run_in_service, run_probe
+from bot.workflows.probe_offer import ProbeOffer
+from bot.workflows.probing import PROBE, Probing
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.catalogue.redaction import load_redaction
 from rancher_ext.evidence.archive import open_bundle
