@@ -36,6 +36,7 @@ from bot.workflows.probe_flow import run_in_service
 from bot.workflows.probe_inbox import with_last_run
 from bot.workflows.probe_offer import ProbeOffer, own_image
 from bot.workflows.probing import PROBE, Probing
+from bot.workflows.shell_record import witness_of
 from bot.workflows.steps import IncidentSteps
 from bot.workflows.story import story_of
 from bot.workflows.umbrella import keep_umbrella
@@ -349,8 +350,10 @@ class App:
 
     def _collect(self, server: RancherServer, snapshot: ClusterSnapshot) -> Bundle:
         """What Rancher gives, and what the nodes said of late where they were asked."""
-        bundle = collect_evidence(server, snapshot, self.clock.now())
         row = self.parts.store.open_of(snapshot.key)
+        bundle = collect_evidence(
+            server, snapshot, self.clock.now(), witness=witness_of(self.parts, snapshot.labels, row) if row else None
+        )
         return with_last_run(bundle, self.probing.inbox.last(row.id) if row else None, self.clock.now())
 
     def _server(self, rancher: RancherSettings) -> RancherServer:

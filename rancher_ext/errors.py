@@ -16,6 +16,7 @@ DroverError                 has `cure`: one sentence that says what to do next
     ├── Invalid             422, the object is not acceptable
     ├── TooManyRequests     429, with `retry_after`
     ├── ClusterUnavailable  the downstream cluster cannot be reached through Rancher
+    ├── ShellRefused        no shell may be opened on its machines at this moment
     └── ServerFailed        5xx
 """
 
@@ -112,6 +113,10 @@ class TooManyRequests(RancherError):
 
 class ClusterUnavailable(RancherError):
     """Rancher has no tunnel to the downstream cluster."""
+
+
+class ShellRefused(RancherError):
+    """No shell may be opened on the cluster's machines now: a pause, a label, somebody else at work there."""
 
 
 class ServerFailed(RancherError):

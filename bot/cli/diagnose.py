@@ -17,8 +17,9 @@ from bot.cli.shared import (
     servers,
     settings_or_exit,
 )
+from bot.cli.witness import terminal_witness
 from bot.collecting import collect_evidence
-from bot.knowledge import load_knowledge
+from bot.knowledge import load_knowledge, load_policy
 from rancher_ext.evidence.archive import write_archive, write_folder
 
 
@@ -40,13 +41,15 @@ def command(cluster: str, destination: Path | None, output: str) -> int:
     knowledge = load_knowledge(settings.signature_dirs, settings.playbook_dirs)
     server, key = find_cluster(servers(settings), cluster)
     snapshot = server.reader.cluster(key.id)
-    with progress_bar() as bar:
+    policy = load_policy(settings.policy_file, knowledge)
+    with progress_bar() as bar, terminal_witness(settings, snapshot, policy) as witness:
         task = bar.add_task("collecting", total=None)
         bundle = collect_evidence(
             server,
             snapshot,
             policy_now(settings)(),
             lambda done, of, name: bar.update(task, completed=done, total=of, description=f"collected {name}"),
+            witness,
         )
     path = None
     if destination:

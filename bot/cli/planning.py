@@ -12,6 +12,7 @@ from typing import Any
 from bot.adapters.fleet_store import FleetStore
 from bot.adapters.incident_store import IncidentStore
 from bot.cli.shared import existing_database, find_cluster, policy_now, servers
+from bot.cli.witness import terminal_witness
 from bot.collecting import collect_evidence
 from bot.incidents.incident import Incident
 from bot.incidents.snooze import Snooze, snoozed_note
@@ -103,9 +104,14 @@ def prepare(
     if known.incident is not None and known.incident.diagnosis:
         diagnosis = known.incident.diagnosis
     elif (wanted is None or always_diagnose) and not is_well(snapshot):
-        bundle = collect_evidence(
-            server, snapshot, policy_now(settings)(), lambda done, of, name: say(f"collected {name} ({done}/{of})")
-        )
+        with terminal_witness(settings, snapshot, policy) as witness:
+            bundle = collect_evidence(
+                server,
+                snapshot,
+                policy_now(settings)(),
+                lambda done, of, name: say(f"collected {name} ({done}/{of})"),
+                witness,
+            )
         diagnosis = knowledge.remedy_json(knowledge.diagnose(bundle))
     finding = _finding(diagnosis, wanted, signature)
     chosen = wanted or (knowledge.playbooks.get(str(finding["signature"])) if finding else None)

@@ -144,6 +144,7 @@ def _probing(
     from bot.adapters.database import Database
     from bot.adapters.fleet_store import FleetStore
     from bot.adapters.incident_store import IncidentStore
+    from bot.cli.witness import witness_in
     from bot.collecting import collect_evidence
     from bot.knowledge import load_knowledge, load_policy
     from bot.workflows.parts import Knowledge, Parts
@@ -158,15 +159,18 @@ def _probing(
     database = Database(settings.database_url)
     try:
         database.create()
+        store = IncidentStore(database)
         parts = Parts(
             ranchers={server.name: server for server in servers(settings)},
-            store=IncidentStore(database),
+            store=store,
             fleet=FleetStore(database),
             tracker=None,
             knowledge=Knowledge(
                 loaded.diagnose, loaded.remedy_json, loaded.playbooks, loaded.actions, since=loaded.since
             ),
-            collect=lambda server, snapshot: collect_evidence(server, snapshot, clock.now()),
+            collect=lambda server, snapshot: collect_evidence(
+                server, snapshot, clock.now(), witness=witness_in(store, settings, snapshot, policy)
+            ),
             policy=lambda: policy,
             limits=settings.limits,
             clock=clock,

@@ -26,6 +26,7 @@ from rancher_ext.client.transport import Transport
 from rancher_ext.errors import RancherError
 from rancher_ext.evidence.kinds import Kind, Object
 from rancher_ext.evidence.reach import Caps, Notes, OutOfTime, Problem, Reach, Shared, Side, problem_of
+from rancher_ext.evidence.witness import Witness
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 
 # Six at a time keep the tunnel to one cluster busy without crowding out its other users.
@@ -82,14 +83,14 @@ def object_path(side: Side, kind: Kind, item: Object) -> str:
     metadata = item.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     namespace, name = str(metadata.get("namespace") or "_"), str(metadata.get("name") or "_")
-    return f"objects/{side}/{kind.resource.plural}/{_segment(namespace)}/{_segment(name)}.json"
+    return f"objects/{side}/{kind.resource.plural}/{segment(namespace)}/{segment(name)}.json"
 
 
 def log_path(namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
-    return f"logs/{_segment(namespace)}/{_segment(pod)}/{_segment(container)}{'.previous' if previous else ''}.log"
+    return f"logs/{segment(namespace)}/{segment(pod)}/{segment(container)}{'.previous' if previous else ''}.log"
 
 
-def _segment(name: str) -> str:
+def segment(name: str) -> str:
     """A name as a file name. Kubernetes' own names pass unchanged; nothing can climb out of the bundle."""
     safe = _UNSAFE.sub("_", name)[:200]
     return safe if safe.strip(".") else "_"
@@ -106,9 +107,11 @@ def collect(
     workers: int = WORKERS,
     caps: Caps | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    witness: Witness | None = None,
 ) -> Bundle:
     """The evidence of all collectors, redacted, with its manifest. Raises nothing that Rancher or the cluster could cause.
 
+    Without a `witness` nothing is done on nodes, since nobody would keep a record of it.
     `progress(done, of, name)` is called when a collector has finished, from the calling thread.
     """
     caps = caps or Caps()
@@ -118,7 +121,7 @@ def collect(
     runs = [_Run(collector, caps, budget, monotonic) for collector in collectors]
 
     def reach_of(run: "_Run", deadline: float) -> Reach:
-        return Reach(snapshot, local, downstream, now, deadline, caps, shared, run.notes, monotonic)
+        return Reach(snapshot, local, downstream, now, deadline, caps, shared, run.notes, monotonic, witness)
 
     waiting: deque[_Run] = deque()
     done = 0

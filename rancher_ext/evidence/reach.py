@@ -29,6 +29,7 @@ from rancher_ext.errors import (
     Unauthorized,
 )
 from rancher_ext.evidence.kinds import Kind, Object
+from rancher_ext.evidence.witness import Witness
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 
 T = TypeVar("T")
@@ -130,6 +131,8 @@ class Reach:
     shared: Shared = field(default_factory=Shared)
     notes: Notes = field(default_factory=Notes)
     monotonic: Callable[[], float] = time.monotonic
+    # Who keeps a record of acts on nodes; None where nobody does, and then there are none.
+    witness: Witness | None = None
 
     def objects(
         self, side: Side, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
