@@ -35,6 +35,8 @@ _UNITS = (
     ("containerd", "/var/lib/rancher/rke2/agent/containerd/containerd.log"),
     ("containerd", "/var/lib/rancher/k3s/agent/containerd/containerd.log"),
 )
+# What an API server says when a right is missing.
+_LACKS = re.compile(r'cannot (?P<verb>[a-z]{1,20}) resource \\?"(?P<resource>[a-z/]{1,60})\\?"')
 _MOST_PODS = 40
 _ANSWER = 8 << 20
 _SECONDS = 15.0
@@ -99,7 +101,11 @@ def _read_api(api: LocalApi, node: str, size: int, notes: list[str]) -> Iterator
         except urllib.error.HTTPError as error:
             if error.code in {403, 404} and namespace != NAMESPACES[0]:
                 continue
-            raise
+            if error.code != 403:
+                raise
+            # The rest may be allowed; and the kubelet's files have logs, too.
+            notes.append(f"pods of {namespace}: {_said(error)}")
+            continue
         found = listed.get("items")
         pods = [pod for pod in (found if isinstance(found, list) else ()) if workload_of_pod(_name(pod)) in WORKLOADS]
         for pod in pods[:_MOST_PODS]:
@@ -185,6 +191,14 @@ def _name(pod: Mapping[str, Any]) -> str:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code}"
+        lacks = _LACKS.search(_body(error)) if error.code == 403 else None
+        return f"forbidden: needs {lacks['verb']} {lacks['resource']}" if lacks else f"HTTP {error.code}"
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return str(reason)[:200]
+
+
+def _body(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read(4096).decode("utf-8", "replace")
+    except OSError:
+        return ""

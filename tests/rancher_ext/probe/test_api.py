@@ -24,10 +24,18 @@ POD = {
 OTHER = {"metadata": {"name": "metrics-server-abc", "namespace": "kube-system"}, "status": {}}
 
 
+class Asked(list):
+    """What was asked, and which paths are refused with which words."""
+
+    def __init__(self):
+        super().__init__()
+        self.refused = {}
+
+
 @pytest.fixture
 def api(tmp_path):
     """An API server, and the folder of a service account that it knows."""
-    asked = []
+    asked = Asked()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -41,6 +49,8 @@ def api(tmp_path):
             self.wfile.write(body)
 
         def answer(self, path, query):
+            if path in asked.refused:
+                return 403, json.dumps({"kind": "Status", "message": asked.refused[path]}).encode()
             if self.headers["authorization"] != "Bearer the-pods-own":
                 return 401, b"{}"
             if path == "/api/v1/namespaces/kube-system/pods":
@@ -90,6 +100,26 @@ def test_pods_their_logs_and_the_node_come_from_the_api(node, api):
     assert "ImagePullBackOff" in report.files["objects/downstream/pods/kube-system/rke2-canal-x7k2p.json"]
     assert any("install-cni: HTTP 400" in note for note in report.notes)
     assert asked[0][1]["fieldSelector"] == "spec.nodeName=w1"
+
+
+@pytest.mark.parametrize(
+    ("path", "verb", "resource"),
+    [
+        ("/api/v1/namespaces/kube-system/pods", "list", "pods"),
+        ("/api/v1/namespaces/kube-system/pods/rke2-canal-x7k2p/log", "get", "pods/log"),
+        ("/api/v1/nodes/w1", "get", "nodes"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_and_costs_nothing_else(node, api, path, verb, resource):
+    url, account, asked = api
+    asked.refused[path] = f'{resource} is forbidden: User "x" cannot {verb} resource "{resource}" in API group ""'
+
+    report = read(node, account, url)
+
+    assert any(f"forbidden: needs {verb} {resource}" in note for note in report.notes), report.notes
+    assert ("objects/downstream/nodes/_/w1.json" in report.files) is (resource != "nodes")
+    # What the server does not give is read from the kubelet's files.
+    assert any(name.startswith("logs/kube-system/") for name in report.files)
 
 
 def test_a_server_that_does_not_answer_costs_nothing_but_a_note(node, api):
