@@ -50,6 +50,8 @@ class NodesDesk:
         offered = offering.inbox.offered(run) if run is not None else None
         named = offered is not None and names_plan(digest_prefix, str(offered["digest"]))
         if run is None or not named:
+            if row.plan is None and offered is not None and run is not None and run.phase == "prepared":
+                return _another(digest_prefix, str(offered["digest"]))
             return None
         if run.phase == "closed":
             return Outcome(
@@ -67,10 +69,7 @@ class NodesDesk:
             return Outcome(False, f"The nodes cannot be asked: {prose(prepared['why'], 400)}.")
         digest, decision = str(prepared["plan"]), prepared["decision"]
         if not names_plan(digest_prefix, digest):
-            return Outcome(
-                False,
-                f"The plan is now `{digest[:6]}`, not {code_span(digest_prefix[:12])}: `/drover diagnose nodes` shows it.",
-            )
+            return _another(digest_prefix, digest)
         if decision["decision"] == "refuse":
             return Outcome(
                 False, f"The policy does not let the nodes be asked: {prose('; '.join(decision['reasons']), 400)}."
@@ -85,6 +84,11 @@ class NodesDesk:
         self._parts.store.set_note(f"approval:{comment_id}", row.id)
         once = f"nodes-{comment_id}-{comment_updated_at.isoformat()}"
         return self._send(row, {"kind": "approve-nodes", "approval": approval.to_json()}, once, by)
+
+
+def _another(said: str, digest: str) -> Outcome:
+    text = f"The plan for asking the nodes is now `{digest[:6]}`, not {code_span(said[:12])}: `/drover diagnose nodes` shows it."
+    return Outcome(False, text)
 
 
 def _not_now(row: Incident, offering: Offering) -> str:

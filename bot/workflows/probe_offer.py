@@ -67,7 +67,9 @@ class Offering(Room):
         """Plan and decision. A second call on an unchanged cluster gives the same digest."""
         row = self._get(incident)
         target = self._target(row)
-        run, made = self._made(row, target)
+        return self._prepared(row, target, *self._made(row, target))
+
+    def _prepared(self, row: Incident, target: Target, run: ProbeRun, made: Plan | NotPossible) -> Json:
         if isinstance(made, NotPossible):
             return {"plan": None, "why": made.why}
         answer = decision_json(self._decide(row, run, made, target))
@@ -92,7 +94,7 @@ class Offering(Room):
         run, made = self._made(row, target)
         if isinstance(made, NotPossible):
             return False, made.why
-        self.prepare(incident)
+        self._prepared(row, target, run, made)
         explained = explain(self._parts.policy(), self._probe_facts(row, run, made, target))
         return True, probe_reply(made, expected_nodes(target), explained)
 
@@ -153,9 +155,10 @@ class Offering(Room):
         if bundle is None or not lacks_node_logs(bundle):
             return False
         target = self._target(row)
-        if is_reachable(target.snapshot) or isinstance(self._made(row, target)[1], NotPossible):
+        if is_reachable(target.snapshot):
             return False
-        return bool(self.prepare(row.id)["decision"]["decision"] != "refuse")
+        prepared = self._prepared(row, target, *self._made(row, target))
+        return prepared["plan"] is not None and prepared["decision"]["decision"] != "refuse"
 
     def _made(self, row: Incident, target: Target) -> tuple[ProbeRun, Plan | NotPossible]:
         """The run that is prepared, or a new one that is kept if there is a plan for it."""

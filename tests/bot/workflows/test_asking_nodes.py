@@ -311,6 +311,42 @@ def as_heard(view):
     return Heard("created", view.issue, view.id, view.author, view.author_is_bot, view.body, view.updated_at)
 
 
+def test_an_approval_expires_as_others_do(asked):
+    it = asked(policy=TWO + "approvals: {expire: 1m}\n")
+    it.say(f"/drover approve {it.digest}", by="maria")
+    it.world.wait(lambda: "(1 given)" in it.body, "the count in the issue")
+    # A minute of the policy.
+    threading.Event().wait(60 / SPEED + 0.2)
+
+    it.say(f"/drover approve {it.digest}", by="jan")
+    it.world.wait(lambda: len(it.run().approvals) == 2, "the second approval")
+
+    threading.Event().wait(0.5)
+    assert "(1 given)" in it.body
+    assert it.world.writes == []
+
+
+def test_what_people_changed_meanwhile_makes_another_plan(asked):
+    it = asked()
+    digest = it.digest
+    url = f"{it.world.rancher.url}/k8s/clusters/local/apis/provisioning.cattle.io/v1/namespaces/fleet-default/clusters/{NAME}"
+    theirs = "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: theirs\n"
+    requests.patch(
+        url,
+        json={"spec": {"rkeConfig": {"additionalManifest": theirs}}},
+        headers={"Authorization": f"Bearer {worlds.JAN}", "Content-Type": "application/merge-patch+json"},
+        timeout=10,
+    ).raise_for_status()
+
+    it.say(f"/drover approve {digest}")
+
+    (told,) = it.told("The plan for asking the nodes is now")
+    assert f"not `{digest}`" in told
+    it.say(f"/drover approve {digest}")
+    assert len(it.told("The plan for asking the nodes is now")) == 2
+    assert it.world.writes == []
+
+
 @pytest.mark.parametrize("by", ["maria", "tom", "eve"])
 def test_the_role_is_that_of_the_risk(asked, by):
     it = asked()
