@@ -39,7 +39,8 @@ def offer_line(asked: Mapping[str, Any]) -> str:
         return f"**Drover is asking {count} now**{by}: a short-lived pod on each reads logs and facts of the host."
     decision = asked.get("decision") or {}
     short = str(asked.get("digest") or "")[:6]
-    what = f"a short-lived pod on each of {count} reads logs and facts of the host, and is taken out within 10 min"
+    where = f"each of {count}" if len(nodes) > 1 else "its Linux node"
+    what = f"a short-lived pod on {where} reads logs and facts of the host, and is taken out within 10 min"
     match decision.get("decision"):
         case "needs-approval":
             given = f" ({decision['given']} given)" if decision.get("given") else ""
