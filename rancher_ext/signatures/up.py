@@ -22,7 +22,7 @@ def network_up(facts: Facts) -> tuple[Place, ...]:
         return ()
     if not pods and not daemonsets and facts.cluster.distribution != "k3s":
         return ()
-    return tuple(fact.at for fact in (*pods, *daemonsets, *facts.nodes))
+    return (*(pod.at for pod in pods), *(d.at for d in daemonsets), *(node.at for node in facts.nodes))
 
 
 def cni_pods(facts: Facts) -> list[PodFacts]:
