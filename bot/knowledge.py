@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bot.commands.gather import commands
+from bot.policy.roles import TEAM, at_least
 from bot.policy.schema import Policy
 from rancher_ext.bundle.bundle import Bundle
 from rancher_ext.catalogue import diagnose_bundle, load_signatures, shipped_config_dir
@@ -75,10 +77,36 @@ def load_policy(file: Path | None = None, knowledge: LoadedKnowledge | None = No
     except ValidationError as error:
         problems += document.problems(error)
     else:
+        problems += _wrong_commands(document, policy)
         problems += _unknown_names(document, policy, knowledge) if knowledge else []
     if problems:
         raise ConfigError(joined(problems), cure="Mend the policy; without one Drover does not start.")
     return policy
+
+
+def _wrong_commands(document: YamlFile, policy: Policy) -> list[Problem]:
+    """A demand on a misspelt command would hold for none; one below the command's own role would look as if it opened it up."""
+    known, problems = commands(), []
+    for name, demands in policy.commands.items():
+        if name not in known:
+            place: tuple[str | int, ...] = ("commands", name)
+            problems.append(Problem(str(document.path), document.line(place), _unknown("command", name, known)))
+            continue
+        least = known[name].who.name.lower()
+        for index, asked in enumerate(demands):
+            if not asked.by.startswith(TEAM) and not at_least(asked.by, least):
+                place = ("commands", name, index, "by")
+                said = (
+                    f"`/drover {name}` needs the role {least} in any case, and {asked.by} is less: "
+                    f"a policy asks for more than a command does, never for less. Write {least} or higher, or leave it out"
+                )
+                problems.append(Problem(str(document.path), document.line(place), said))
+    return problems
+
+
+def _unknown(what: str, name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"there is no {what} {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
 def _unknown_names(document: YamlFile, policy: Policy, knowledge: LoadedKnowledge) -> list[Problem]:
@@ -94,7 +122,5 @@ def _unknown_names(document: YamlFile, policy: Policy, knowledge: LoadedKnowledg
     problems = []
     for place, what, name, known in named:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            problems.append(Problem(str(document.path), document.line(place), f"there is no {what} {name!r}.{hint}"))
+            problems.append(Problem(str(document.path), document.line(place), _unknown(what, name, known)))
     return problems

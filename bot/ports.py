@@ -72,6 +72,14 @@ class Role(IntEnum):
     ADMIN = 5
 
 
+@dataclass(frozen=True)
+class Membership:
+    """Is somebody in a team? `unseen` says why that cannot be known; then nobody counts as a member."""
+
+    member: bool
+    unseen: str = ""
+
+
 class IssueTracker(Protocol):
     """Where people read and command. Every write may be repeated: it looks for its marker first."""
 
@@ -110,6 +118,14 @@ class IssueTracker(Protocol):
         ...
 
     def role_of(self, login: str) -> Role: ...
+
+    def membership(self, team: str, login: str) -> Membership:
+        """`team` is `organisation/team`. Only active members are members: who was invited and has not accepted is none."""
+        ...
+
+    def unseen_team(self, team: str) -> str:
+        """Why we cannot see who is in this team; empty when we can."""
+        ...
 
     def check(self) -> str:
         """Who we are there. Raises a BotError with a cure when we cannot work."""

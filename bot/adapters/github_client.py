@@ -27,6 +27,7 @@ T = TypeVar("T")
 READ = "Issues: read"
 WRITE = "Issues: read and write"
 METADATA = "Metadata: read"
+MEMBERS = "Members: read"
 
 
 @dataclass(frozen=True)

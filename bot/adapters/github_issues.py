@@ -13,7 +13,7 @@ from datetime import datetime
 from github.Issue import Issue
 from github.Repository import Repository
 
-from bot.adapters.github_client import METADATA, PUBLIC_API, AppAuth, GitHubClient, TokenAuth
+from bot.adapters.github_client import MEMBERS, METADATA, PUBLIC_API, AppAuth, GitHubClient, TokenAuth
 from bot.adapters.github_comments import Comments
 from bot.adapters.github_errors import GitHubNotFound, GitHubRefused
 from bot.adapters.github_index import MarkerIndex, view_of, with_marker
@@ -28,9 +28,11 @@ from bot.adapters.github_text import (
     with_label,
 )
 from bot.adapters.write_pace import Priority, WritePace
-from bot.ports import CommentView, IssueDraft, IssueView, Role
+from bot.ports import CommentView, IssueDraft, IssueView, Membership, Role
 
 _LOGIN = re.compile(r"[A-Za-z0-9_-]+(\[bot\])?")
+_TEAM = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9_-]+")
+_SEES_TEAMS = "Give the App the organisation permission 'Members: read', or the token the scope read:org and its user a place in the organisation"
 
 
 class GitHubIssues:
@@ -185,6 +187,34 @@ class GitHubIssues:
         except GitHubNotFound:
             return Role.NONE  # no such account any more
 
+    def membership(self, team: str, login: str) -> Membership:
+        if not _LOGIN.fullmatch(login) or not _TEAM.fullmatch(team):
+            return Membership(member=False)
+        what = f"see whether {login} is in the team {team}"
+        try:
+            return Membership(
+                self._client.read(what, lambda repo: _is_active(repo, team, login), needs=MEMBERS),
+            )
+        except GitHubNotFound:
+            # Also what GitHub says of a team that it hides from us.
+            return Membership(member=False, unseen=self.unseen_team(team))
+        except GitHubRefused as refused:
+            return Membership(member=False, unseen=_why_refused(refused))
+
+    def unseen_team(self, team: str) -> str:
+        try:
+            self._client.read(
+                f"see the team {team}",
+                lambda repo: repo.requester.requestJsonAndCheck("GET", _team_path(team)),
+                needs=MEMBERS,
+            )
+        except GitHubNotFound:
+            who = self._client.identity()
+            return f"GitHub shows {who.login} no team {team}: there is none, or it is hidden. {_SEES_TEAMS}"
+        except GitHubRefused as refused:
+            return _why_refused(refused)
+        return ""
+
     def check(self) -> str:
         who = self._client.identity()
         issues_on, archived, rights, full_name = self._client.read(
@@ -223,6 +253,23 @@ class GitHubIssues:
             if label.lower() not in ours and not label.lower().startswith(self._own_label_prefixes)
         ]
         return (*wanted, *theirs)
+
+
+def _team_path(team: str) -> str:
+    organisation, slug = team.split("/")
+    return f"/orgs/{organisation}/teams/{slug}"
+
+
+def _is_active(repo: Repository, team: str, login: str) -> bool:
+    # PyGithub's own objects for teams would read the organisation and the team first.
+    _, answer = repo.requester.requestJsonAndCheck("GET", f"{_team_path(team)}/memberships/{login}")
+    return bool(answer["state"] == "active")
+
+
+def _why_refused(refused: GitHubRefused) -> str:
+    if refused.status != 403:
+        raise refused
+    return f"{refused.message.rstrip('.')}. {_SEES_TEAMS}"
 
 
 def _role(repo: Repository, login: str) -> Role:

@@ -16,7 +16,7 @@ from bot.adapters.github_text import check_marker, fitting_title, same, with_lab
 from bot.errors import StoreError
 from bot.incidents.incident import RELAPSE, Incident, State, check_move, first_signature, incident_id
 from bot.incidents.timeline import AuditRecord, TimelineEntry, audit_digest
-from bot.ports import Assessed, CommentView, IssueDraft, IssueView, Role, SeenCluster
+from bot.ports import Assessed, CommentView, IssueDraft, IssueView, Membership, Role, SeenCluster
 from rancher_ext.detection import Progress, Stuck
 from rancher_ext.detection.progress import merge
 from rancher_ext.fleet.cluster import ClusterKey
@@ -44,10 +44,14 @@ class StandingClock:
 
 
 class InMemoryIssues:
-    """An `IssueTracker`. `say` is what a person does; `did` lists our writes as readable lines."""
+    """An `IssueTracker`. `say` is what a person does; `did` lists our writes as readable lines.
+
+    `teams` are those that can be seen, with their active members.
+    """
 
     def __init__(self, people: Mapping[str, Role] | None = None, now: Callable[[], datetime] | None = None) -> None:
         self.people = dict(people or {})
+        self.teams: dict[str, set[str]] = {}
         self.did: list[str] = []
         self.reactions: dict[int, list[str]] = {}
         self._now = now or (lambda: datetime.now(UTC))
@@ -162,6 +166,13 @@ class InMemoryIssues:
 
     def role_of(self, login: str) -> Role:
         return self.people.get(login, Role.NONE)
+
+    def membership(self, team: str, login: str) -> Membership:
+        members = {name.lower() for name in self.teams.get(team, ())}
+        return Membership(login.lower() in members, self.unseen_team(team))
+
+    def unseen_team(self, team: str) -> str:
+        return "" if team in self.teams else f"there is no team {team} that can be seen"
 
     def check(self) -> str:
         return "nobody: issues are kept in memory"

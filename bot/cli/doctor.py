@@ -11,6 +11,7 @@ import click
 from rich.text import Text
 
 from bot.cli.shared import existing_database, format_option, out, print_json, rancher_server
+from bot.ports import IssueTracker
 from bot.settings import RancherSettings, Settings, load_settings
 from rancher_ext.client.kubernetes import (
     CONTROL_PLANES,
@@ -179,7 +180,18 @@ def _github(settings: Settings) -> Iterator[Finding]:
         )
         return
     github = settings.github
-    yield _tried("GitHub", lambda: Finding("GitHub", True, build_tracker(github).check()))
+    tracker: IssueTracker | None = None
+
+    def reached() -> Finding:
+        nonlocal tracker
+        made = build_tracker(github)
+        said = made.check()
+        tracker = made
+        return Finding("GitHub", True, said)
+
+    yield _tried("GitHub", reached)
+    if tracker is not None:
+        yield from _teams(tracker, settings)
     if not settings.github_webhook_secrets:
         yield Finding(
             "GitHub: webhook",
@@ -187,6 +199,27 @@ def _github(settings: Settings) -> Iterator[Finding]:
             "no secret: comments are read every few minutes instead",
             "Set DROVER_GITHUB_WEBHOOK_SECRETS.",
         )
+
+
+def _teams(tracker: IssueTracker, settings: Settings) -> Iterator[Finding]:
+    """Those that the policy names. Who is in one that cannot be seen is nobody: what only they may do, nobody may."""
+    from bot.knowledge import load_policy
+
+    try:
+        teams = load_policy(settings.policy_file).teams
+    except DroverError:
+        return  # said where the policy is looked at
+    for team in teams:
+        what = f"GitHub: team {team}"
+
+        def see(team: str = team, what: str = what) -> Finding:
+            unseen = tracker.unseen_team(team)
+            if not unseen:
+                return Finding(what, True, "its members can be seen")
+            seen, _, cure = unseen.partition(". ")
+            return Finding(what, None, f"{seen}; nobody counts as a member", cure and f"{cure}.")
+
+        yield _tried(what, see)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

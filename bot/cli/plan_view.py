@@ -87,9 +87,7 @@ def print_decision(decision: Decision, plan: Plan, cluster: str, issue: str = ""
             out.print(Text(f"Policy    allowed, by {decision.by}", style="green"))
         case NeedsApproval():
             people = words.counted(decision.missing, "approval", "approvals")
-            out.print(
-                Text(f"Policy    needs {people} by somebody with the role {decision.role} or higher", style="yellow")
-            )
+            out.print(Text(f"Policy    needs {people} by somebody {decision.who.told()}", style="yellow"))
         case Wait():
             out.print(Text("Policy    may run, but not now", style="yellow"))
         case Refuse():
@@ -98,7 +96,13 @@ def print_decision(decision: Decision, plan: Plan, cluster: str, issue: str = ""
         out.print(Text(f"          {reason}"))
     if isinstance(decision, NeedsApproval):
         where = f"in {issue}: /drover approve {plan.short}" if issue else f"in its issue: /drover approve {plan.short}"
-        out.print(Text(f"          {where}, or here: drover remediate {cluster}", style="dim"))
+        # Nobody can show on a terminal who they are on GitHub, so what is said here is by no member of a team.
+        here = (
+            "; said here it would not count, since a terminal shows no team"
+            if decision.teams
+            else f", or here: drover remediate {cluster}"
+        )
+        out.print(Text(f"          {where}{here}", style="dim"))
 
 
 def print_lines(explained: Explained) -> None:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from bot.policy.roles import Who
 from bot.ports import Role
+
+
+def nothing_more(_: str) -> Who:
+    """A policy that asks nothing beyond the commands' own roles."""
+    return Who()
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Ask:
     role: Role
     issue: int
     incident: str  # the incident's id
+    asked: Callable[[str], Who] = nothing_more  # what the policy asks of a command here, beyond its own role
 
 
 @dataclass(frozen=True)

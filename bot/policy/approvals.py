@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.policy.roles import at_least
-from bot.policy.schema import Need
+from bot.policy.roles import Who
 
 _DIGEST = re.compile(r"^[0-9a-f]{6,64}$")
 
 
 @dataclass(frozen=True)
 class Approval:
-    """One person's agreement to one plan, by its digest. `comment_version` is the comment's edit time: an edit voids it."""
+    """One person's agreement to one plan, by its digest. `comment_version` is the comment's edit time: an edit voids it.
+
+    Role and teams are those at that time. `teams` are the ones that the policy asks for and that the person was seen to be in.
+    """
 
     by: str
     role: str
@@ -22,6 +24,7 @@ class Approval:
     at: datetime
     comment: int | None = None
     comment_version: str = ""
+    teams: tuple[str, ...] = ()
 
     def is_void_by(self, change: Mapping[str, Any]) -> bool:
         """Was this comment deleted, or is it another version of it that stands now?"""
@@ -37,6 +40,7 @@ class Approval:
             "at": self.at.isoformat(),
             "comment": self.comment,
             "commentVersion": self.comment_version,
+            "teams": list(self.teams),
         }
 
     @classmethod
@@ -48,6 +52,8 @@ class Approval:
             datetime.fromisoformat(raw["at"]),
             raw["comment"],
             raw["commentVersion"],
+            # One of an older Drover knows no teams, and counts for none.
+            tuple(raw.get("teams", ())),
         )
 
 
@@ -57,11 +63,12 @@ def names_plan(given: str, digest: str) -> bool:
 
 
 def valid_approvals(
-    approvals: Sequence[Approval], digest: str, need: Need, expires_after: Any, now: datetime
+    approvals: Sequence[Approval], digest: str, who: Who, expires_after: Any, now: datetime
 ) -> list[Approval]:
-    """Those that count: for this plan, not expired, by people of the role, one per person."""
+    """Those that count: for this plan, not expired, by people who are asked for, one per person."""
     counted: dict[str, Approval] = {}
     for approval in approvals:
-        if approval.digest == digest and now - approval.at <= expires_after and at_least(approval.role, need.by):
+        is_for_this = approval.digest == digest and now - approval.at <= expires_after
+        if is_for_this and who.is_met(approval.role, approval.teams):
             counted.setdefault(approval.by.lower(), approval)
     return list(counted.values())

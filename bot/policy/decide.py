@@ -11,7 +11,8 @@ from typing import Any
 from bot.policy.approvals import Approval, valid_approvals
 from bot.policy.brakes import etcd_note, holds, questions, refusals, snoozed
 from bot.policy.facts import Elsewhere, Facts
-from bot.policy.schema import Need, Policy, Rule
+from bot.policy.roles import Who
+from bot.policy.schema import Needed, Policy, Rule
 from rancher_ext.remediation.action import Risk
 
 __all__ = ["Allow", "Decision", "Elsewhere", "Facts", "NeedsApproval", "Refuse", "Wait", "decide", "decision_json"]
@@ -27,10 +28,17 @@ class Allow:
 
 @dataclass(frozen=True)
 class NeedsApproval:
+    """`role` is `none` where only a team is asked for."""
+
     count: int
     given: int
     role: str
     reasons: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+
+    @property
+    def who(self) -> Who:
+        return Who(self.role, self.teams)
 
     @property
     def missing(self) -> int:
@@ -57,27 +65,25 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     refused = [check.text for check in refusals(policy, facts) if check.holds]
     if refused:
         return Refuse(tuple(refused))
-    need, given = counted(policy, facts)
-    rule = first_rule(policy.rules, facts, approved=len(given) >= need.needs)
+    rule = first_rule(policy, facts)
+    need, given = counted(policy, facts, rule)
     if rule and rule.decide == "never":
         return Refuse((rule.reason or f"the policy never lets a {facts.risk} change run here",))
     if rule and rule.decide == "dry-run" and rule.unless is None:
         # Asking for approvals that cannot help would keep people waiting for nothing.
         return Refuse((rule.reason or f"the policy only plans and shows a {facts.risk} change here",))
     if rule and rule.decide == "dry-run":
-        return NeedsApproval(
-            need.needs, len(given), need.by, (rule.reason or "this is new knowledge: it runs only with an approval",)
-        )
+        return _asking(need, given, (rule.reason or "this is new knowledge: it runs only with an approval",))
     snooze = snoozed(facts)
     if snooze.holds:
         return Wait((snooze.text,))
     by_rule = rule is not None and rule.decide == "auto"
     asking = [check for check in questions(policy, facts) if check.holds]
     automatic = by_rule and not asking
-    if not automatic and len(given) < need.needs:
+    if not automatic and len(given) < need.count:
         # Where a person is asked anyway, a storm that comes and goes would only edit the issue.
         told = [check.text for check in asking if by_rule or check.name not in {"storm", "freeze"}]
-        return NeedsApproval(need.needs, len(given), need.by, _why_approval(facts, need, rule, told))
+        return _asking(need, given, _why_approval(facts, need, rule, told))
     held = [check.text for check in holds(policy, facts) if check.holds]
     if held:
         return Wait(tuple(held))
@@ -90,14 +96,24 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     return Allow(by=people, reasons=(f"approved by {people}", *notes))
 
 
-def counted(policy: Policy, facts: Facts) -> tuple[Need, list[Approval]]:
-    """What the plan's risk needs, and the approvals that count."""
-    need = policy.need(facts.risk)
-    return need, valid_approvals(facts.approvals, facts.digest, need, policy.approvals.expire, facts.now)
+def counted(policy: Policy, facts: Facts, rule: Rule | None) -> tuple[Needed, list[Approval]]:
+    """What the plan needs where this rule decides, and the approvals that count."""
+    need = policy.needed(facts.risk, facts.labels, rule)
+    return need, valid_approvals(facts.approvals, facts.digest, need.who, policy.approvals.expire, facts.now)
 
 
-def first_rule(rules: Sequence[Rule], facts: Facts, *, approved: bool) -> Rule | None:
-    return next((rule for rule in rules if fits(rule, facts) and not (rule.unless == "approved" and approved)), None)
+def first_rule(policy: Policy, facts: Facts) -> Rule | None:
+    """The one that decides. One with `unless: approved` is passed over once the approvals that it asks for are there."""
+    for rule in policy.rules:
+        if fits(rule, facts):
+            need, given = counted(policy, facts, rule)
+            if rule.unless != "approved" or len(given) < need.count:
+                return rule
+    return None
+
+
+def _asking(need: Needed, given: Sequence[Approval], reasons: tuple[str, ...]) -> NeedsApproval:
+    return NeedsApproval(need.count, len(given), need.who.role, reasons, need.who.teams)
 
 
 def fits(rule: Rule, facts: Facts) -> bool:
@@ -113,11 +129,11 @@ def fits(rule: Rule, facts: Facts) -> bool:
     )
 
 
-def _why_approval(facts: Facts, need: Need, rule: Rule | None, asking: Sequence[str]) -> tuple[str, ...]:
+def _why_approval(facts: Facts, need: Needed, rule: Rule | None, asking: Sequence[str]) -> tuple[str, ...]:
     # The reason of a rule that would let it run is none for asking.
     reasons = [rule.reason] if rule and rule.reason and rule.decide != "auto" else []
-    people = "one person" if need.needs == 1 else f"{need.needs} people"
-    reasons.append(f"a {facts.risk} change needs the approval of {people} with the role {need.by} or higher")
+    people = "one person" if need.count == 1 else f"{need.count} people"
+    reasons.append(f"a {facts.risk} change needs the approval of {people} {need.who.told()}")
     return (*reasons, *asking)
 
 
@@ -132,6 +148,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
                 "count": decision.count,
                 "given": decision.given,
                 "role": decision.role,
+                "teams": list(decision.teams),
                 "reasons": list(decision.reasons),
             }
         case Wait():

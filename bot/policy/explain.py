@@ -7,6 +7,7 @@ from typing import Any
 from bot.policy.brakes import Check, holds, questions, refusals, snoozed
 from bot.policy.decide import Decision, counted, decide, decision_json, first_rule, fits
 from bot.policy.facts import Facts
+from bot.policy.roles import Who
 from bot.policy.schema import Policy, Rule
 
 
@@ -41,8 +42,8 @@ def explain(policy: Policy, facts: Facts) -> Explained:
 
 def _lines(policy: Policy, facts: Facts) -> Iterator[Line]:
     yield from (_line(check) for check in refusals(policy, facts))
-    need, given = counted(policy, facts)
-    deciding = first_rule(policy.rules, facts, approved=len(given) >= need.needs)
+    deciding = first_rule(policy, facts)
+    need, given = counted(policy, facts, deciding)
     for number, rule in enumerate(policy.rules, 1):
         yield Line(f"rule {number}", _verdict(rule, facts, deciding), _told(rule))
     if deciding is None:
@@ -50,8 +51,8 @@ def _lines(policy: Policy, facts: Facts) -> Iterator[Line]:
     names = ", ".join(approval.by for approval in given)
     yield Line(
         "approvals",
-        "counts" if len(given) >= need.needs else "missing",
-        f"{len(given)} of {need.needs} with the role {need.by} or higher" + (f": {names}" if names else ""),
+        "counts" if len(given) >= need.count else "missing",
+        f"{len(given)} of {need.count} {need.who.told()}" + (f": {names}" if names else ""),
     )
     yield _line(snoozed(facts))
     yield from (_line(check) for check in questions(policy, facts))
@@ -77,5 +78,8 @@ def _told(rule: Rule) -> str:
         conditions.append(f"signature {'younger' if age.younger else 'older'} than {age.than.days} d")
     conditions += [f"label {name}={value}" for name, value in labels.items()]
     unless = ", unless approved" if rule.unless else ""
+    if rule.needs or rule.by:
+        count = f"{rule.needs} approvals" if rule.needs else "approvals"
+        unless += f" ({count}{f' by somebody {Who.named(rule.by).told()}' if rule.by else ''})"
     told = f"{rule.decide}{unless} for {', '.join(conditions) or 'everything'}"
     return f"{told}: {rule.reason}" if rule.reason else told

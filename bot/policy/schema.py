@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bot.policy.freeze import Freeze
-from bot.policy.roles import ROLES, role_named
+from bot.policy.roles import ROLES, TEAM, Who, who_named
 from rancher_ext.remediation.action import Risk, UndoKind
 from rancher_ext.remediation.playbook import Duration, parse_duration
 from rancher_ext.signatures.schema import Cause
 
-__all__ = ["ROLES", "Age", "Brakes", "Canary", "Freeze", "Need", "Policy", "Rule", "RuleWhen", "Storm"]
+__all__ = ["ROLES", "Age", "Asked", "Brakes", "Canary", "Freeze", "Need", "Policy", "Rule", "RuleWhen", "Storm"]
 
 # What a person has to put on the Rancher cluster before these actions may touch it, whatever else is allowed.
 NEEDED_LABELS: Mapping[str, Mapping[str, str]] = {"host-fix": {"drover.io/host-fix": "allow"}}
@@ -80,11 +80,21 @@ def _switched_off(value: object) -> object:
     return None if value is False or value == "off" else value
 
 
-class Need(_Strict):
-    """So many approvals, each by somebody with at least this role in the repository."""
+def _each_asked(value: object) -> object:
+    """One demand or several, each a bare name or with the labels for which it holds."""
+    entries = value if isinstance(value, list | tuple) else [value]
+    return [{"by": entry} if isinstance(entry, str) else entry for entry in entries]
 
-    needs: Annotated[int, BeforeValidator(_approvals), Field(ge=1, le=5)] = 1
-    by: Annotated[str, BeforeValidator(role_named)] = "write"
+
+By = Annotated[str, BeforeValidator(who_named)]
+Count = Annotated[int, BeforeValidator(_approvals), Field(ge=1, le=5)]
+
+
+class Need(_Strict):
+    """So many approvals, each by somebody with at least this role in the repository, or of this team (`team:acme/network`)."""
+
+    needs: Count = 1
+    by: By = "write"
     fresh_etcd_snapshot: Literal["never", "if-ever-initialized"] = "never"
 
 
@@ -101,9 +111,13 @@ class RuleWhen(_Strict):
 
 
 class Rule(_Strict):
+    """`needs` and `by` ask for more approvals, or for other people as well, than the default of the plan's risk."""
+
     when: RuleWhen
     decide: Literal["auto", "approve", "never", "dry-run"]
     unless: Literal["approved"] | None = None
+    needs: Count | None = None
+    by: By | None = None
     reason: str = ""
 
     @model_validator(mode="after")
@@ -111,7 +125,26 @@ class Rule(_Strict):
         # An approval would take away a permission: fewer people in favour, more allowed.
         if self.decide == "auto" and self.unless:
             raise ValueError("`unless: approved` makes no sense with `decide: auto`; leave it out")
+        if (self.needs or self.by) and self.decide != "approve" and not self.unless:
+            raise ValueError(
+                f"`needs` and `by` say who approves, and `decide: {self.decide}` asks nobody; leave them out"
+            )
         return self
+
+
+class Asked(_Strict):
+    """Who may give a command, on clusters with these labels: in addition to what the command itself asks for."""
+
+    by: By
+    labels: Mapping[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """How many people have to agree to one plan, and which people count."""
+
+    count: int
+    who: Who
 
 
 class Approvals(_Strict):
@@ -166,6 +199,7 @@ class Policy(_Strict):
         }
     )
     rules: tuple[Rule, ...] = ()
+    commands: Mapping[str, Annotated[tuple[Asked, ...], BeforeValidator(_each_asked)]] = Field(default_factory=dict)
     approvals: Approvals = Approvals()
     brakes: Brakes = Brakes()
     freeze: tuple[Freeze, ...] = ()
@@ -179,6 +213,44 @@ class Policy(_Strict):
             if level in self.default:
                 return self.default[level]
         return Need(needs=2, by="admin", fresh_etcd_snapshot="if-ever-initialized")
+
+    def needed(self, risk: Risk, labels: Mapping[str, str], rule: Rule | None = None) -> Needed:
+        """Whose approvals a plan needs where this rule decides. All that asks for somebody holds: nothing takes away from it.
+
+        What is asked of `/drover approve` holds for every approval, however it was given.
+        """
+        need = self.need(risk)
+        who = Who.named(need.by) & self.who_may("approve", labels)
+        if rule is None:
+            return Needed(need.needs, who)
+        return Needed(max(need.needs, rule.needs or 0), who & (Who.named(rule.by) if rule.by else Who()))
+
+    def who_may(self, command: str, labels: Mapping[str, str] | None) -> Who:
+        """What the file asks of those who give this command. `labels` None: nobody knows them, so all that could hold does."""
+        who = Who()
+        for asked in self.commands.get(command, ()):
+            if labels is None or all(labels.get(name) == value for name, value in asked.labels.items()):
+                who &= Who.named(asked.by)
+        return who
+
+    def asks_by_label(self, command: str) -> bool:
+        """Is it asked of some clusters only, so that their labels have to be known?"""
+        return any(asked.labels for asked in self.commands.get(command, ()))
+
+    @property
+    def approving_teams(self) -> tuple[str, ...]:
+        """The teams whose members' approvals may be asked for."""
+        named = [need.by for need in self.default.values()]
+        named += [rule.by for rule in self.rules if rule.by]
+        named += [asked.by for asked in self.commands.get("approve", ())]
+        return tuple(dict.fromkeys(by.removeprefix(TEAM) for by in named if by.startswith(TEAM)))
+
+    @property
+    def teams(self) -> tuple[str, ...]:
+        """Every team that the file names."""
+        named = [asked.by for each in self.commands.values() for asked in each]
+        commanding = (by.removeprefix(TEAM) for by in named if by.startswith(TEAM))
+        return tuple(dict.fromkeys((*self.approving_teams, *commanding)))
 
     def labels_needed(self, action: str) -> Mapping[str, str]:
         """What the file asks for, on top of what always holds: a file cannot take away a label that guards the nodes."""

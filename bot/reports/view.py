@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.incidents.incident import Incident, State
+from bot.policy.roles import Who
 from bot.reports import words
+from bot.reports.escape import code_span
 from bot.reports.probe import offer_line
 from bot.reports.prose import clip
 from bot.reports.story import Story
@@ -197,8 +199,15 @@ class Case:
         return int((self.story.decision or {}).get("given") or 0)
 
     @property
-    def role(self) -> str:
-        return str((self.story.decision or {}).get("role") or "write")
+    def who(self) -> Who:
+        """Who has to approve."""
+        decision = self.story.decision or {}
+        return Who(str(decision.get("role") or "write"), tuple(_texts(decision.get("teams"))))
+
+    @property
+    def asked_for(self) -> str:
+        """The same for Markdown."""
+        return self.who.told(code_span)
 
     @property
     def approvals(self) -> str:

@@ -32,10 +32,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """`permissions` is None for a person's token (the role decides), a map for an App installation."""
+    """`permissions` is None for a person's token (the role decides), a map for an App installation.
+
+    `sees_teams`: the person is in the organisation, and the token has the scope read:org.
+    """
 
     login: str
     permissions: Mapping[str, str] | None = None
+    sees_teams: bool = True
 
 
 @dataclass

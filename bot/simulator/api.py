@@ -61,7 +61,8 @@ class Api:
                     self._see_repository(call, caller, *match.groups()[:2])
                     if method != "GET":
                         self._may_write(caller)
-                return handler(self, call, caller, match.groups()[2:])
+                in_repository = "/repos/" in call.path
+                return handler(self, call, caller, match.groups()[2 if in_repository else 0 :])
         raise Refused(404 if not known else 405, "Not Found" if not known else "Method Not Allowed")
 
     def _see_repository(self, call: Call, caller: Caller, owner: str, name: str) -> None:
@@ -131,6 +132,29 @@ class Api:
         if not re.fullmatch(r"[A-Za-z0-9-]+(\[bot\])?", login):
             raise NotThere(login)
         return Answer(200, render.permission(login, self.repository.role_of(login), self.repository, call.links))
+
+    def team(self, call: Call, caller: Caller, ids: Sequence[str]) -> Answer:
+        name, _ = self._see_team(caller, ids)
+        return Answer(200, render.team(name, call.links))
+
+    def membership(self, call: Call, caller: Caller, ids: Sequence[str]) -> Answer:
+        _, members = self._see_team(caller, ids)
+        login = ids[2].lower()
+        state = next((state for each, state in members.items() if each.lower() == login), None)
+        if state is None:
+            raise NotThere(ids[2])
+        return Answer(200, render.membership(login, state, call.links))
+
+    def _see_team(self, caller: Caller, ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+        """An App needs a permission of the organisation; a person who may not see a team is told that there is none."""
+        if caller.permissions is not None and caller.permissions.get("members") not in {"read", "write"}:
+            raise Refused(
+                403, "Resource not accessible by integration", {"X-Accepted-GitHub-Permissions": "members=read"}
+            )
+        name = f"{ids[0]}/{ids[1]}".lower()
+        if name not in self.repository.teams or (caller.permissions is None and not caller.sees_teams):
+            raise NotThere(name)
+        return name, self.repository.teams[name]
 
     # --- issues ---
 
@@ -278,6 +302,8 @@ _ROUTES: list[tuple[str, re.Pattern[str], Handler]] = [
     (method, _pattern(template), handler)
     for method, template, handler in (
         ("GET", "/user", Api.user),
+        ("GET", "/orgs/{org}/teams/{team}", Api.team),
+        ("GET", "/orgs/{org}/teams/{team}/memberships/{login}", Api.membership),
         ("GET", _REPO, Api.repo),
         ("GET", _REPO + "/collaborators/{login}/permission", Api.permission),
         ("GET", _REPO + "/issues", Api.list_issues),

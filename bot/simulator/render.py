@@ -164,6 +164,29 @@ def permission(login: str, role: str, repository: Repository, links: Links) -> J
     }
 
 
+def team(name: str, links: Links) -> JSON:
+    organisation, slug = name.split("/")
+    return {
+        "id": 77,
+        "node_id": "T_77",
+        "name": slug,
+        "slug": slug,
+        "privacy": "closed",
+        "permission": "pull",
+        # Not the address that was asked: GitHub's own objects lead elsewhere, too.
+        "url": f"{links.api}/organizations/7/team/77",
+        "html_url": f"{links.html}/orgs/{organisation}/teams/{slug}",
+    }
+
+
+def membership(login: str, state: str, links: Links) -> JSON:
+    return {
+        "url": f"{links.api}/organizations/7/team/77/memberships/{login}",
+        "role": "member",
+        "state": state,
+    }
+
+
 def invalid(problems: Sequence[Problem]) -> JSON:
     entries = []
     for problem in problems:

@@ -131,6 +131,15 @@ class RunningGitHub:
         return self._state.people
 
     @property
+    def teams(self) -> dict[str, dict[str, str]]:
+        """`organisation/team`, in small letters, to login to `active` or `pending`; change it at will."""
+        return self._state.teams
+
+    def hide_teams(self) -> None:
+        """The bot's token has the scope read:org no more. (An App has its permission `members`.)"""
+        self.access.add_token(self.token, Caller(self.bot, sees_teams=False))
+
+    @property
     def issues(self) -> list[SeenIssue]:
         with self._state.lock:
             return [seen_issue(issue) for issue in self._state.issues()]

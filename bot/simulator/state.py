@@ -99,6 +99,8 @@ class Repository:
         self.has_issues = True
         self.lock = threading.RLock()
         self.people: dict[str, str] = {}
+        # `organisation/team` to login to the state of the membership: active, or pending for who was invited.
+        self.teams: dict[str, dict[str, str]] = {}
         self.labels: dict[str, Label] = {}
         self._issues: dict[int, Issue] = {}
         self._comments: dict[int, Comment] = {}

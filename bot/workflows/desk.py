@@ -5,30 +5,33 @@ bound to the version of its comment: when the comment changes, what it said befo
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
+from bot.commands.authorize import lacking, nobody_knows
 from bot.commands.command import Outcome
-from bot.commands.dispatch import Speaker, dispatch
+from bot.commands.dispatch import HouseRules, Speaker, dispatch
 from bot.commands.parse import parse
 from bot.errors import BotError
 from bot.incidents.incident import Incident, State
 from bot.policy.approvals import Approval, names_plan
-from bot.policy.roles import at_least
-from bot.ports import IssueTracker, Role
+from bot.policy.roles import Who
+from bot.policy.schema import Policy
+from bot.ports import IssueTracker, Membership, Role
 from bot.reports.comment import status_comment
 from bot.reports.escape import code_span, escape_markdown
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
 from bot.workflows.nodes_desk import NodesDesk
 from bot.workflows.parts import Parts
-from bot.workflows.room import written_note
+from bot.workflows.room import Room, written_note
 from bot.workflows.service_desk import ServiceDesk
 from bot.workflows.story import story_of
+from rancher_ext.errors import DroverError
 from rancher_ext.fleet.cluster import ClusterKey
 from rancher_ext.remediation.plan import Plan
 
@@ -145,9 +148,11 @@ class Desk(ServiceDesk, NodesDesk):
         role = tracker.role_of(heard.author)
         if role > Role.NONE:
             tracker.react(heard.comment_id, "eyes")
+        house = self._house_rules(incident, heard.author)
         speaker = Speaker(heard.author, role, heard.comment_id, heard.updated_at, heard.issue, incident.id)
         for number, each in enumerate(asked):
-            reply = dispatch(each, speaker, Desk(self._parts, self._engine, f"{heard.key}/{number}", self._hint))
+            desk = Desk(self._parts, self._engine, f"{heard.key}/{number}", self._hint)
+            reply = dispatch(each, speaker, desk, house=house)
             _log.info("command", command=each.name, by=heard.author, role=role.name, incident=incident.id)
             if reply is None:
                 continue
@@ -155,6 +160,23 @@ class Desk(ServiceDesk, NodesDesk):
                 tracker.react(heard.comment_id, reply.reaction)
             if reply.text:
                 tracker.upsert_comment(heard.issue, f"reply:{heard.key}:{number}", f"@{heard.author} {reply.text}")
+
+    def _house_rules(self, incident: Incident, login: str) -> HouseRules:
+        policy, labels = self._parts.policy(), _Labels(self._parts, incident)
+
+        def asked(command: str) -> Who:
+            return policy.who_may(command, labels() if policy.asks_by_label(command) else {})
+
+        def unsure(command: str) -> str:
+            if not policy.asks_by_label(command) or labels() is not None:
+                return ""
+            return "The cluster's labels cannot be read now, so everything was asked that may hold for it."
+
+        return HouseRules(asked, self._member(login), unsure)
+
+    def _member(self, login: str) -> Callable[[str], Membership]:
+        tracker = self._parts.tracker
+        return nobody_knows if tracker is None else lambda team: tracker.membership(team, login)
 
     def catch_up(self) -> int:
         """Read what no webhook brought: many installations sit behind NAT. Returns how many comments there were."""
@@ -211,8 +233,9 @@ class Desk(ServiceDesk, NodesDesk):
         if not written or row.state.over:
             return Outcome(False, "Nothing of Drover's is in this cluster, so there is nothing to put back.")
         need = self._parts.policy().need(Plan.from_json(written).risk)
-        if not at_least(role.name.lower(), need.by):
-            return Outcome(False, f"Putting this back needs the role {need.by}; you have {role.name.lower()}.")
+        lack = lacking(Who.named(need.by), role, self._member(by))
+        if lack:
+            return Outcome(False, f"Putting this back needs {lack}")
         return self._send(row, {"kind": "rollback", "by": by}, "rollback", by)
 
     def approve(
@@ -237,11 +260,19 @@ class Desk(ServiceDesk, NodesDesk):
             )
         if row.state not in {State.REPORTED, State.AWAITING_APPROVAL}:
             return Outcome(False, f"This incident is {row.state}; `/drover retry` makes a fresh plan first.")
-        need = self._parts.policy().need(plan.risk)
-        if not at_least(role.name.lower(), need.by):
-            return Outcome(False, f"A {plan.risk} change needs the role {need.by}; you have {role.name.lower()}.")
+        policy, member = self._parts.policy(), self._member(by)
+        lack = lacking(_who_approves(policy, plan, row.decision), role, member)
+        if lack:
+            return Outcome(False, f"A {plan.risk} change needs {lack}")
         approval = Approval(
-            by, role.name.lower(), plan.digest, self._parts.clock.now(), comment_id, comment_updated_at.isoformat()
+            by,
+            role.name.lower(),
+            plan.digest,
+            self._parts.clock.now(),
+            comment_id,
+            comment_updated_at.isoformat(),
+            # All that may be asked for, not only what is now: the rule that decides may be another one by then.
+            tuple(team for team in policy.approving_teams if member(team).member),
         )
         # Noted first: when the comment changes before the incident has read this, that has to be known.
         self._parts.store.set_note(f"approval:{comment_id}", row.id)
@@ -286,3 +317,30 @@ class Desk(ServiceDesk, NodesDesk):
                 False, "This incident is over. If the cluster is stuck again, a new episode begins by itself."
             )
         return Outcome(True)
+
+
+class _Labels:
+    """The labels of the incident's cluster, read once and only when somebody asks. None: they cannot be known now."""
+
+    def __init__(self, parts: Parts, incident: Incident) -> None:
+        self._parts = parts
+        self._incident = incident
+        self._read: tuple[Mapping[str, str] | None] | None = None
+
+    def __call__(self) -> Mapping[str, str] | None:
+        if self._read is None:
+            try:
+                room = Room(self._parts)
+                self._read = (room._snapshot(self._incident).labels,)  # noqa: SLF001 - a room of our own
+            except DroverError as error:
+                _log.warning("labels_unknown", incident=self._incident.id, error=error.message)
+                self._read = (None,)
+        return self._read[0]
+
+
+def _who_approves(policy: Policy, plan: Plan, decision: Mapping[str, Any] | None) -> Who:
+    """Whom the default of the risk asks for, and whom the policy asked for when it was asked about this very plan."""
+    who = Who.named(policy.need(plan.risk).by)
+    if decision is None or decision.get("decision") != "needs-approval" or decision.get("digest") != plan.digest:
+        return who
+    return who & Who(decision.get("role", "none"), tuple(decision.get("teams", ())))

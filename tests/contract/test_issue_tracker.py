@@ -8,7 +8,7 @@ from bot.adapters.github_client import TokenAuth
 from bot.adapters.github_errors import GitHubNotFound
 from bot.adapters.github_issues import GitHubIssues
 from bot.adapters.in_memory import InMemoryIssues
-from bot.ports import IssueDraft, Role
+from bot.ports import IssueDraft, Membership, Role
 from bot.simulator import RunningGitHub
 
 PEOPLE = {"maria": "maintain", "eve": "read"}
@@ -32,6 +32,7 @@ def world(request):
     clock = [datetime(2026, 3, 4, 12, 0, tzinfo=UTC)]
     if request.param == "memory":
         memory = InMemoryIssues({login: Role[role.upper()] for login, role in PEOPLE.items()}, lambda: clock[0])
+        memory.teams["acme/sre"] = {"maria"}
         yield World(
             memory,
             lambda *said: memory.say(*said).id,
@@ -44,6 +45,7 @@ def world(request):
         )
         return
     with RunningGitHub(people=PEOPLE, clock=lambda: clock[0]) as github:
+        github.teams["acme/sre"] = {"maria": "active"}
         tracker = GitHubIssues("acme/fleet", TokenAuth(github.token), api_url=github.url, sleep=lambda _: None)
         yield World(
             tracker,
@@ -168,6 +170,19 @@ def test_roles_are_githubs_and_strangers_have_none(world):
     assert world.tracker.role_of("eve") is Role.READ
     assert world.tracker.role_of("stranger") is Role.NONE
     assert world.tracker.role_of("../admin") is Role.NONE
+
+
+def test_who_is_in_a_team_is_told_and_a_team_that_cannot_be_seen_has_no_members(world):
+    assert world.tracker.membership("acme/sre", "maria") == Membership(member=True)
+    assert world.tracker.membership("acme/sre", "MARIA").member
+    assert world.tracker.membership("acme/sre", "eve") == Membership(member=False)
+    assert world.tracker.membership("acme/sre", "../maria") == Membership(member=False)
+    assert world.tracker.unseen_team("acme/sre") == ""
+    for team in ("acme/hidden", "other/sre"):
+        seen = world.tracker.membership(team, "maria")
+        assert not seen.member
+        assert f"no team {team}" in seen.unseen
+        assert seen.unseen == world.tracker.unseen_team(team)
 
 
 def test_an_issue_that_is_not_there_is_an_error_that_says_so(world):

@@ -26,6 +26,7 @@ APPROVALS = st.builds(
     role=st.sampled_from(ROLES),
     digest=st.sampled_from(DIGESTS),
     at=st.integers(-1, 50).map(lambda ago: NOON - timedelta(hours=ago)),
+    teams=st.sets(st.sampled_from(["acme/sre", "acme/dba"])).map(tuple),
 )
 ELSEWHERE = st.builds(
     Elsewhere,

@@ -18,7 +18,7 @@ from bot.adapters.github_errors import (
 )
 from bot.adapters.github_issues import GitHubIssues
 from bot.adapters.write_pace import Priority, WritePace
-from bot.ports import IssueDraft, IssueTracker, Role
+from bot.ports import IssueDraft, IssueTracker, Membership, Role
 from bot.simulator import RunningGitHub
 
 NOON = datetime(2025, 3, 4, 12, 0, 0, tzinfo=UTC)
@@ -545,6 +545,40 @@ class TestRoles:
         github.faults.fail("/permission$", status=403, message="Must have push access to view collaborator permission.")
         with pytest.raises(GitHubRefused, match="read the role of maria"):
             tracker.role_of("maria")
+
+
+class TestTeams:
+    @pytest.fixture(autouse=True)
+    def teams(self, github):
+        github.teams["acme/sre"] = {"maria": "active", "tom": "pending"}
+
+    def test_who_was_invited_and_has_not_accepted_is_no_member(self, tracker):
+        assert tracker.membership("acme/sre", "maria") == Membership(member=True)
+        assert tracker.membership("acme/sre", "tom") == Membership(member=False)
+        assert tracker.membership("acme/sre", "ann") == Membership(member=False)
+
+    def test_an_organisation_that_may_not_be_read_makes_nobody_a_member_and_says_what_is_missing(self, tracker, github):
+        github.hide_teams()
+        seen = tracker.membership("acme/sre", "maria")
+        assert not seen.member
+        assert "GitHub shows drover-bot no team acme/sre" in seen.unseen
+        assert "the scope read:org" in seen.unseen
+
+    def test_an_app_needs_a_permission_of_the_organisation(self, make, github):
+        tracker = make(AppAuth(github.app.app_id, github.app.private_key), api_url=github.enterprise_url)
+        seen = tracker.membership("acme/sre", "maria")
+        assert not seen.member
+        assert "403" in seen.unseen
+        assert "'Members: read'" in seen.unseen
+        github.app.permissions["members"] = "read"
+        assert tracker.membership("acme/sre", "maria") == Membership(member=True)
+
+    @pytest.mark.parametrize("status", [401, 500])
+    def test_a_failure_is_never_taken_for_no_member(self, tracker, github, status):
+        """What may be over in a minute is heard again, and not answered with a no that nobody understands."""
+        github.faults.fail("/memberships/", status=status, times=9)
+        with pytest.raises(GitHubError, match="see whether maria is in the team acme/sre"):
+            tracker.membership("acme/sre", "maria")
 
 
 class TestAsAnApp:

@@ -314,6 +314,19 @@ class TestDoctor:
         assert found["Policy"]["ok"] is False
         assert "flannel-br-netfilter-missing" in json.dumps(found["Policy"])
 
+    def test_a_team_of_the_policy_that_cannot_be_seen_is_told_with_what_is_missing(self, drover, tmp_path):
+        file = tmp_path / "policy.yaml"
+        file.write_text("commands: {pause: team:acme/sre, retry: team:acme/dba}\n", encoding="utf-8")
+        with RunningGitHub() as github:
+            github.teams["acme/sre"] = {"maria": "active"}
+            at = {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": github.repository, "GITHUB_TOKEN": github.token}
+            found = self.found(drover("doctor", "--format", "json", POLICY_FILE=file, **at))
+        assert found["GitHub: team acme/sre"]["ok"] is True
+        unseen = found["GitHub: team acme/dba"]
+        assert unseen["ok"] is None
+        assert "nobody counts as a member" in unseen["seen"]
+        assert "read:org" in unseen["cure"]
+
     def test_it_changes_nothing_on_this_machine(self, drover, tmp_path):
         found = self.found(drover("doctor", "--format", "json"))
         assert found["Database"]["seen"] == "is made at the first start"

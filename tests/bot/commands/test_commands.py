@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from bot.commands.authorize import Allowed, Denied, authorize
 from bot.commands.command import Command, IncidentDesk, Outcome, Reply
-from bot.commands.dispatch import Speaker, dispatch
+from bot.commands.dispatch import HouseRules, Speaker, dispatch
 from bot.commands.gather import CommandClash, commands, gather
 from bot.commands.parse import parse
-from bot.ports import Role
+from bot.policy.roles import ROLES, Who
+from bot.ports import Membership, Role
 
 NOON = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
 
 
 DONE = Outcome(done=True)
+SRE = Who(teams=("acme/sre",))
 
 
 @dataclass
@@ -293,12 +295,63 @@ class TestAuthorize:
         assert desk.asked == []
 
     def test_an_installation_may_ask_for_more(self, desk):
-        assert "maintain" in say(desk, "/drover approve 7f3a9c", stricter={"approve": Role.MAINTAIN}).text
+        house = HouseRules({"approve": Who("maintain")}.get)
+        assert say(desk, "/drover approve 7f3a9c", house=house).text == (
+            "`/drover approve` needs the role maintain in this repository; you have write."
+        )
+        assert desk.asked == []
 
-    @given(role=st.sampled_from(Role), asked=st.sampled_from(Role), name=st.sampled_from(sorted(LEAST)))
-    def test_but_never_for_less(self, role, asked, name):
-        if isinstance(authorize(commands()[name], role, {name: asked}), Allowed):
+    @given(
+        role=st.sampled_from(Role),
+        asked=st.builds(Who, st.sampled_from(ROLES), st.sampled_from([(), ("acme/sre",)])),
+        name=st.sampled_from(sorted(LEAST)),
+        seen=st.builds(Membership, st.booleans(), st.sampled_from(["", "it is hidden"])),
+    )
+    def test_but_never_for_less(self, role, asked, name, seen):
+        """Whatever is asked, and whatever is seen of a team: the command's own role is needed, and an unknown is a no."""
+        if isinstance(authorize(commands()[name], role, asked, lambda _: seen), Allowed):
             assert role >= LEAST[name]
+            assert role >= Role[asked.role.upper()]
+            assert not asked.teams or (seen.member and not seen.unseen)
+
+    def test_a_team_may_be_asked_for(self, desk):
+        house = HouseRules(lambda _: SRE, lambda team: Membership(team == "acme/sre"))
+        assert say(desk, "/drover retry", house=house).reaction == "rocket"
+        other = HouseRules(lambda _: SRE, lambda _: Membership(member=False))
+        assert say(desk, "/drover retry", house=other) == Reply(
+            "`/drover retry` needs somebody in the team `acme/sre`; you are not in it.", "-1"
+        )
+        assert len(desk.asked) == 1
+
+    def test_who_is_in_a_team_that_cannot_be_seen_is_nobody_and_that_is_said(self, desk):
+        unseen = HouseRules(lambda _: SRE, lambda _: Membership(member=False, unseen="the *scope* read:org is missing"))
+        said = say(desk, "/drover retry", Role.ADMIN, house=unseen).text
+        assert "cannot see who is: the \\*scope\\* read:org is missing." in said
+        assert "nobody counts as a member" in said
+        assert desk.asked == []
+        assert say(desk, "/drover retry", house=HouseRules(lambda _: SRE)).reaction == "-1"
+
+    def test_a_team_is_looked_up_for_those_alone_who_have_the_role(self, desk):
+        def look(team):
+            raise AssertionError(team)
+
+        house = HouseRules(lambda _: SRE, look)
+        assert "the role write" in say(desk, "/drover retry", Role.TRIAGE, house=house).text
+        assert say(desk, "/drover retry", Role.NONE, house=house) == Reply("", "-1")
+
+    def test_a_denial_says_when_more_may_have_been_asked_than_holds(self, desk):
+        house = HouseRules(lambda _: Who("admin"), unsure=lambda _: "The labels are unknown.")
+        assert say(desk, "/drover retry", house=house).text.endswith("you have write. The labels are unknown.")
+        assert say(desk, "/drover retry", Role.TRIAGE, house=house).text.endswith("you have triage.")
+
+    def test_the_help_shows_what_the_policy_asks_for(self, desk):
+        asked = {"retry": Who("maintain"), "sweep": SRE}
+        text = say(desk, "/drover help", house=HouseRules(lambda name: asked.get(name, Who()))).text
+        assert (
+            "| `/drover retry` | Start over: new evidence, a new plan, and the approvals it needs. | **maintain** |"
+            in text
+        )
+        assert "| triage, team `acme/sre` |" in text
 
 
 class TestGather:

@@ -452,6 +452,64 @@ class TestSnooze:
         assert isinstance(decide(SHIPPED, facts(labels=AUTO, snoozed_until=self.UNTIL, begun=True)), Allow)
 
 
+class TestTeams:
+    """Where the policy asks for people of a team."""
+
+    SRE = ("acme/sre",)
+    POLICY = Policy.model_validate({"default": {"safe": {"by": "team:Acme/SRE"}}})
+
+    def member(self, by="maria", role="write", *teams):
+        return replace(approved(by, role), teams=teams or self.SRE)
+
+    def test_a_members_approval_counts_and_nobody_elses(self):
+        asked = decide(
+            self.POLICY, facts(approvals=[approved("jan", "admin"), self.member("eve", "admin", "acme/dba")])
+        )
+        assert asked == NeedsApproval(
+            1, 0, "none", ("a safe change needs the approval of one person in the team acme/sre",), self.SRE
+        )
+        assert decision_json(asked)["teams"] == ["acme/sre"]
+        assert isinstance(decide(self.POLICY, facts(approvals=[self.member()])), Allow)
+
+    def test_a_rule_asks_for_more_people_and_for_others_as_well(self):
+        policy = rules(
+            {"when": {"labels": {"environment": "production"}}, "decide": "approve", "needs": 2, "by": "team:acme/sre"}
+        )
+        production = {"environment": "production"}
+        one = decide(policy, facts(labels=production, approvals=[self.member()]))
+        assert isinstance(one, NeedsApproval)
+        assert (one.count, one.given, one.role, one.teams) == (2, 1, "write", self.SRE)
+        both = [self.member(), self.member("jan")]
+        assert isinstance(decide(policy, facts(labels=production, approvals=both)), Allow)
+        weak = [self.member(), self.member("jan", "triage")]
+        assert isinstance(decide(policy, facts(labels=production, approvals=weak)), NeedsApproval)
+        assert isinstance(decide(policy, facts(approvals=[approved()])), Allow)
+
+    def test_a_rule_never_asks_for_fewer_or_lesser_people_than_the_risk_does(self):
+        policy = rules({"when": {}, "decide": "approve", "needs": 1, "by": "write"})
+        answer = decide(policy, facts(risk=Risk.DESTRUCTIVE, approvals=[approved(role="maintain")]))
+        assert isinstance(answer, NeedsApproval)
+        assert (answer.count, answer.given, answer.role) == (2, 0, "admin")
+
+    def test_a_rule_is_passed_over_once_those_agreed_whom_it_asks_for(self):
+        policy = rules(
+            {"when": {}, "decide": "dry-run", "unless": "approved", "by": "team:acme/sre"},
+            {"when": {}, "decide": "auto"},
+        )
+        assert isinstance(decide(policy, facts(approvals=[approved(role="admin")])), NeedsApproval)
+        assert isinstance(decide(policy, facts(approvals=[self.member()])), Allow)
+
+    def test_what_is_asked_of_the_command_holds_for_every_approval(self):
+        """One from a terminal never was a command, and one that came before the policy was changed is not asked again."""
+        policy = Policy.model_validate(
+            {"commands": {"approve": [{"by": "maintain"}, {"by": "team:acme/sre", "labels": {"site": "edge"}}]}}
+        )
+        assert isinstance(decide(policy, facts(approvals=[approved()])), NeedsApproval)
+        assert isinstance(decide(policy, facts(approvals=[approved(role="maintain")])), Allow)
+        there = facts(labels={"site": "edge"}, approvals=[approved("jan (terminal)", "admin")])
+        assert isinstance(decide(policy, there), NeedsApproval)
+
+
 class TestOptIn:
     def test_only_clusters_that_carry_the_label_are_changed(self):
         policy = rules({"when": {}, "decide": "auto"}, opt_in={"drover.io/manage": "true"})

@@ -3,6 +3,7 @@
 import pytest
 
 from bot.knowledge import load_policy
+from bot.policy.roles import Who
 from rancher_ext.errors import ConfigError
 
 
@@ -36,6 +37,22 @@ def test_durations_and_approvals_are_read_as_people_write_them(load):
         ("default:\n  safe: {needs: 0}\n", 2, "greater than or equal to 1"),
         ("default:\n  safe: {needs: some approvals}\n", 2, "write for example '1 approval'"),
         ("default:\n  safe: {by: owner}\n", 2, "'owner' is not a role; choose one of read, triage"),
+        ("default:\n  safe: {by: 'team:acme'}\n", 2, "names no team; write for example team:acme/network"),
+        ("default:\n  safe: {by: 'team:acme/a b'}\n", 2, "names no team"),
+        ("default:\n  safe: {by: 'team:../x'}\n", 2, "names no team"),
+        ("commands:\n  pause: owner\n", 2, "'owner' is not a role"),
+        ("commands:\n  retry:\n  - maintain\n  - {by: root}\n", 4, "'root' is not a role"),
+        ("commands:\n  pause: {labels: {environment: production}}\n", 2, "Field required"),
+        ("commands:\n  pause: {by: admin, label: {a: b}}\n", 2, "Extra inputs are not permitted"),
+        ("commands:\n  paus: admin\n", 2, "there is no command 'paus'. Did you mean 'pause'?"),
+        (
+            "commands:\n  pause: maintain\n  resume:\n  - admin\n  - {by: write, labels: {site: edge}}\n",
+            5,
+            "`/drover resume` needs the role maintain in any case, and write is less",
+        ),
+        ("commands:\n  approve: triage\n", 2, "a policy asks for more than a command does, never for less"),
+        ("rules:\n  - {when: {}, decide: never, by: admin}\n", 2, "`decide: never` asks nobody"),
+        ("rules:\n  - {when: {}, decide: auto, needs: 2}\n", 2, "`decide: auto` asks nobody"),
         ("default:\n  save: {needs: 1}\n", 2, "'safe', 'disruptive' or 'destructive'"),
         ("rules:\n  - when: {risk: safe}\n    decide: maybe\n", 3, "'auto', 'approve', 'never' or 'dry-run'"),
         ("rules:\n  - when: {rsik: safe}\n    decide: auto\n", 2, "Extra inputs are not permitted"),
@@ -74,6 +91,26 @@ def test_a_problem_names_file_and_line(load, tmp_path, text, line, says):
     assert caught.value.message.startswith(f"{tmp_path / 'policy.yaml'}:{line}: ")
     assert says in caught.value.message
     assert "without one Drover does not start" in caught.value.cure
+
+
+def test_who_may_command_is_said_in_one_word_or_by_label(load):
+    policy = load(
+        "commands:\n  pause: Maintain\n  retry: {by: maintain, labels: {environment: production}}\n"
+        "  sweep:\n  - write\n  - {by: 'team:Acme/SRE', labels: {site: edge}}\n  approve: team:acme/dba\n"
+    )
+    here = {"environment": "production", "site": "edge"}
+    assert policy.who_may("pause", {}) == Who("maintain")
+    assert (policy.who_may("retry", {}), policy.who_may("retry", here)) == (Who(), Who("maintain"))
+    assert policy.who_may("sweep", here) == Who("write", ("acme/sre",))
+    assert policy.who_may("status", here) == Who()
+    assert policy.teams == ("acme/dba", "acme/sre")
+    assert policy.approving_teams == ("acme/dba",)
+
+
+def test_where_the_labels_are_unknown_everything_is_asked_that_may_hold(load):
+    policy = load("commands:\n  retry: [{by: admin, labels: {a: b}}, {by: 'team:acme/sre', labels: {a: c}}]\n")
+    assert policy.who_may("retry", None) == Who("admin", ("acme/sre",))
+    assert policy.who_may("retry", {}) == Who()
 
 
 def test_a_cause_that_does_not_exist_would_silently_never_match(load):

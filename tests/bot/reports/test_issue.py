@@ -93,6 +93,21 @@ def test_two_approvals_are_counted_in_words():
     assert "**nothing is taken back by itself**" in body
 
 
+def test_a_team_that_has_to_approve_is_named_and_not_called():
+    """`@acme/sre` would write to everybody in it at each edit."""
+    decision = {
+        "decision": "needs-approval",
+        "count": 1,
+        "given": 0,
+        "role": "none",
+        "teams": ["acme/sre"],
+        "reasons": [],
+    }
+    body = issue_draft(a_story(decision=decision)).body
+    assert "**one approval** by somebody in the team `acme/sre`;" in body
+    assert "@acme" not in body
+
+
 def test_a_plan_without_undo_on_failure_promises_none():
     body = issue_draft(a_story(plan=a_plan(undo_on_failure=False))).body
     assert "is taken back, and this issue says so" not in body

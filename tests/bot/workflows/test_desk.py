@@ -125,6 +125,7 @@ class TestApprove:
             "at": SAID_AT.isoformat(),
             "comment": comment.id,
             "commentVersion": comment.updated_at.isoformat(),
+            "teams": [],
         }
         assert scene.reactions(comment) == ["eyes", "rocket"]
         assert scene.answers == []
@@ -140,7 +141,8 @@ class TestApprove:
         scene.set(plan=replace(PLAN, risk=Risk.DISRUPTIVE).to_json())
         scene.say(APPROVE, "maria")
         assert scene.box.sent == []
-        assert "A disruptive change needs the role maintain; you have write." in scene.answers[0]
+        said = "A disruptive change needs the role maintain in this repository; you have write."
+        assert said in scene.answers[0]
         scene.say(APPROVE, "jan")
         assert scene.box.kinds == ["approve"]
 
@@ -189,6 +191,79 @@ class TestApprove:
         scene.policy = Policy.model_validate({"default": {"safe": {"by": "admin"}}})
         scene.say(APPROVE, "jan")
         assert scene.box.sent == []
+
+
+class TestWhoMay:
+    """As the policy says, for this cluster's labels and by team."""
+
+    @staticmethod
+    def labelled(scene, **labels):
+        cluster = SimpleNamespace(labels=labels)
+        scene.parts.ranchers[scene.row.cluster.rancher] = SimpleNamespace(
+            reader=SimpleNamespace(cluster=lambda _: cluster)
+        )
+
+    @staticmethod
+    def policy(scene, **given):
+        scene.policy = Policy.model_validate(given)
+
+    def test_a_command_may_need_more_on_some_clusters(self, scene):
+        self.policy(scene, commands={"retry": {"by": "maintain", "labels": {"environment": "production"}}})
+        self.labelled(scene, environment="production")
+        scene.say("/drover retry", "maria")
+        assert scene.box.sent == []
+        assert "`/drover retry` needs the role maintain" in scene.answers[0]
+        scene.say("/drover retry", "jan")
+        self.labelled(scene, environment="test")
+        scene.say("/drover retry", "maria")
+        assert scene.box.kinds == ["again", "again"]
+
+    def test_where_the_labels_cannot_be_read_all_is_asked_and_that_is_said(self, scene):
+        self.policy(scene, commands={"retry": {"by": "maintain", "labels": {"environment": "production"}}})
+        scene.say("/drover retry", "maria")
+        assert scene.box.sent == []
+        assert "The cluster's labels cannot be read now" in scene.answers[0]
+        scene.say("/drover status", "maria")
+        scene.say("/drover retry", "jan")
+        assert scene.box.kinds == ["again"]
+
+    def test_an_approval_carries_the_teams_that_may_count(self, scene):
+        self.policy(
+            scene,
+            default={"safe": {"by": "team:acme/sre"}},
+            rules=[{"when": {"undo": "none"}, "decide": "approve", "by": "team:acme/dba"}],
+            commands={"sweep": "team:acme/other"},
+        )
+        scene.tracker.teams |= {"acme/sre": {"maria"}, "acme/dba": {"maria", "jan"}, "acme/other": {"maria"}}
+        scene.say(APPROVE, "jan")
+        assert scene.box.sent == []
+        assert "A safe change needs somebody in the team `acme/sre`; you are not in it." in scene.answers[0]
+        scene.say(APPROVE, "maria")
+        assert scene.box.sent[0]["approval"]["teams"] == ["acme/sre", "acme/dba"]
+
+    def test_what_the_policy_asked_about_this_plan_is_asked_of_who_approves_it(self, scene):
+        asked = {"decision": "needs-approval", "digest": PLAN.digest, "role": "maintain", "teams": ["acme/sre"]}
+        scene.tracker.teams["acme/sre"] = {"jan"}
+        scene.set(decision=asked)
+        scene.say(APPROVE, "maria")
+        assert "needs the role maintain" in scene.answers[0]
+        scene.say(APPROVE, "jan")
+        scene.set(decision=asked | {"digest": "another"})
+        scene.say(APPROVE, "maria")
+        assert scene.box.kinds == ["approve", "approve"]
+
+    def test_a_team_that_cannot_be_seen_approves_nothing_and_puts_nothing_back(self, scene):
+        self.policy(scene, default={"safe": {"by": "team:acme/sre"}})
+        scene.say(APPROVE, "jan")
+        scene.set(state=State.VERIFYING, changed_at=SAID_AT)
+        scene.book.set_note(written_note(scene.row.id), PLAN.to_json())
+        scene.say("/drover rollback", "jan")
+        assert scene.box.sent == []
+        assert all("cannot see who is" in said for said in scene.answers)
+        assert scene.answers[1].startswith("@jan Putting this back needs somebody in the team `acme/sre`")
+        scene.tracker.teams["acme/sre"] = {"jan"}
+        scene.say("/drover rollback", "jan")
+        assert scene.box.kinds == ["rollback"]
 
 
 class TestEdits:
