@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from rancher_ext.client.changes import ABSENT, Place, Value
-from rancher_ext.client.kubernetes import MANAGEMENT_CLUSTERS, PROVISIONING_CLUSTERS
+from rancher_ext.client.kubernetes import CONFIG_MAPS, HELM_CHARTS, MANAGEMENT_CLUSTERS, PROVISIONING_CLUSTERS, Resource
 from rancher_ext.fleet.versions import Version
 from rancher_ext.remediation import checks
 from rancher_ext.remediation.action import PlannedStep
@@ -25,6 +25,16 @@ RKE = ("spec", "rkeConfig")
 ARGUMENT = (*RKE, "machineGlobalConfig", "kubelet-arg")
 MANIFEST = (*RKE, "additionalManifest")
 CRD = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: tiers.crd.projectcalico.org}\n"
+SELECTED = (*RKE, "machineSelectorConfig")
+CHART_CONFIGS = Resource("helm.cattle.io", "v1", "helmchartconfigs")
+CHART = (
+    "apiVersion: helm.cattle.io/v1\nkind: HelmChartConfig\nmetadata: {name: rke2-canal, namespace: kube-system}\n"
+    "spec:\n  valuesContent: |-\n    flannel:\n      backend: host-gw\n"
+)
+NET_CONF = (
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: canal-config}\n"
+    'data:\n  net-conf.json: |\n    {"Network": "10.42.0.0/16"}\n'
+)
 ROLE = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: mine}\n"
 
 
@@ -80,6 +90,127 @@ class TestNeverChanged:
     def test_an_interface_may_be_named(self, offline):
         path = ("spec", "rancherKubernetesEngineConfig", "network", "options", "canal_iface")
         assert without_reading(never_changed, offline, change(path, "eth1", resource=MANAGEMENT_CLUSTERS)) is None
+
+    @pytest.mark.parametrize(
+        ("path", "before", "after", "what"),
+        [
+            ((*RKE, "machineGlobalConfig"), {"cni": "canal", "x": 1}, {"cni": "cilium", "x": 1}, "the network plugin"),
+            ((*RKE, "machineGlobalConfig"), {"cluster-cidr": "10.50.0.0/16"}, {"mtu": "1400"}, "the pod range"),
+            ((*RKE, "machineGlobalConfig"), None, {"service-cidr": "10.50.0.0/16"}, "the service range"),
+            (RKE, {"machineGlobalConfig": {"cni": "canal"}}, {"machineGlobalConfig": {}}, "the network plugin"),
+            (
+                ("spec",),
+                {"rkeConfig": {"machineGlobalConfig": {"flannel-backend": "host-gw"}}},
+                {},
+                "the overlay's backend",
+            ),
+            ((), {"spec": {"rkeConfig": {"machineGlobalConfig": {"cni": "canal"}}}}, None, "the network plugin"),
+            (
+                ("spec", "rancherKubernetesEngineConfig", "network"),
+                {"plugin": "canal"},
+                {"plugin": "flannel"},
+                "the network plugin",
+            ),
+            (
+                ("spec", "rancherKubernetesEngineConfig", "network"),
+                {"options": {"flannel_backend_port": "8472"}},
+                {"options": {"flannel_backend_port": "4789"}},
+                "the overlay's port",
+            ),
+            (
+                (*RKE, "chartValues"),
+                {"rke2-canal": {"flannel": {"vni": 1}}},
+                {"rke2-canal": {}},
+                "the overlay's VXLAN id",
+            ),
+            ((*RKE, "chartValues"), {}, {"rke2-canal": {"flannel": {"port": 4789}}}, "the overlay's port"),
+            (
+                SELECTED,
+                [{"config": {"cni": "canal"}, "machineLabelSelector": {"matchLabels": {"a": "b"}}}],
+                [{"config": {"cni": "canal"}}],
+                "which machines have it",
+            ),
+            (SELECTED, [{"config": {"kubelet-arg": ["v=2"]}}], [{"config": {"cni": "canal"}}], "the network plugin"),
+            (
+                (*RKE, "machineGlobalConfig", "kube-controller-manager-arg"),
+                ["v=2"],
+                ["v=2", "--cluster-cidr=10.42.0.0/16"],
+                "the pod range",
+            ),
+            (MANIFEST, ROLE, f"{ROLE}---\n{CHART}", "the overlay's backend"),
+            (MANIFEST, CHART, CHART.replace("host-gw", "vxlan"), "the overlay's backend"),
+            (MANIFEST, CHART, ROLE, "the overlay's backend"),
+            (MANIFEST, NET_CONF, NET_CONF.replace("10.42", "10.43"), "the overlay's network"),
+            (MANIFEST, f"{ROLE}---\n{{", ROLE, "what cannot be read in it"),
+            (MANIFEST, ROLE, CHART.replace("flannel:", "- flannel:"), "what cannot be read in it"),
+        ],
+    )
+    def test_nor_does_it_change_as_part_of_a_whole(self, offline, path, before, after, what):
+        answer = without_reading(never_changed, offline, change(path, after, before))
+        assert isinstance(answer, Obstacle)
+        assert answer.why.startswith(f"{what} of a living cluster is never changed")
+
+    @pytest.mark.parametrize(
+        ("resource", "path", "before", "after"),
+        [
+            (CONFIG_MAPS, ("data",), {"net-conf.json": '{"Network": "a"}'}, {"net-conf.json": '{"Network": "b"}'}),
+            (CONFIG_MAPS, (), None, {"data": {"net-conf.json": "{}"}}),
+            (CHART_CONFIGS, ("spec", "valuesContent"), "flannel: {backend: vxlan}", "flannel: {backend: host-gw}"),
+            (CHART_CONFIGS, (), None, {"spec": {"valuesContent": "flannel: {backendPort: 4789}"}}),
+            (HELM_CHARTS, ("spec", "set"), {"flannel.backend": "vxlan"}, {"flannel.backend": "host-gw"}),
+        ],
+    )
+    def test_nor_in_the_cluster_itself(self, offline, resource, path, before, after):
+        written = dataclasses.replace(change(path, after, before, resource=resource), downstream=True)
+        assert isinstance(without_reading(never_changed, offline, written), Obstacle)
+
+    @pytest.mark.parametrize(
+        ("path", "before", "after"),
+        [
+            ((*RKE, "machineGlobalConfig"), {"cni": "canal"}, {"cni": "canal", "kubelet-arg": ["max-pods=200"]}),
+            ((*RKE, "machineGlobalConfig"), {}, {"cluster-cidr": "10.42.0.0/16", "cni": "canal"}),
+            (
+                RKE,
+                {"chartValues": {}},
+                {"chartValues": {"rke2-canal": {"flannel": {"iface": "eth1", "backend": "vxlan"}}}},
+            ),
+            (
+                SELECTED,
+                [{"config": {"a": "b"}}, {"config": {"cni": "canal"}}],
+                [{"config": {"cni": "canal", "x": "y"}}],
+            ),
+            (MANIFEST, f"{ROLE}---\n{CHART}", f"{CHART}---\n{CRD}"),
+            (MANIFEST, NET_CONF, NET_CONF.replace('"Network": ', '"Network":     ')),
+            ((*RKE, "chartValues", "rke2-ingress-nginx", "controller"), {}, {"service": {"port": 8080}}),
+        ],
+    )
+    def test_a_whole_that_keeps_it_may_be_written(self, offline, path, before, after):
+        assert without_reading(never_changed, offline, change(path, after, before)) is None
+
+    def test_what_is_said_for_the_first_time_is_no_change_of_a_cluster_that_never_was_up(self):
+        young = Target(a_cluster(initialized=False), None)
+        path = (*RKE, "machineGlobalConfig")
+        assert without_reading(never_changed, young, change(path, {"cni": "cilium"}, {})) is None
+        assert isinstance(without_reading(never_changed, young, change(path, {"cni": "x"}, {"cni": "y"})), Obstacle)
+
+    def test_the_chart_may_be_told_the_clusters_own_range_and_no_other(self, rancher):
+        look = rancher(scenario="rke2-canal-healthy", still=True)
+        path = (*RKE, "chartValues", "rke2-canal")
+        for after, stays in (({"podCidr": "10.42.0.0/16"}, True), ({}, True), ({"podCidr": "10.9.0.0/16"}, False)):
+            answer = never_changed.look(look(), steps(change(path, after, {"podCidr": "10.8.0.0/16"})))
+            assert (answer is None) is stays, answer
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "a: &a [*a]\n",
+            "\n".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" if n else "x0: &x0 [1]" for n in range(12)),
+        ],
+    )
+    def test_what_repeats_itself_without_end_is_not_followed(self, offline, text):
+        manifest = f"kind: HelmChartConfig\nmetadata: {{name: x}}\nspec:\n  {text.replace(chr(10), chr(10) + '  ')}"
+        answer = without_reading(never_changed, offline, change(MANIFEST, manifest, ROLE))
+        assert "more in it than can be compared" in answer.why
 
 
 class TestNorman:
