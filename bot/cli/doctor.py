@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,39 +14,23 @@ from rich.text import Text
 from bot.cli.shared import existing_database, format_option, out, print_json, rancher_server
 from bot.ports import IssueTracker
 from bot.settings import RancherSettings, Settings, load_settings
-from rancher_ext.client.kubernetes import (
-    CONTROL_PLANES,
-    MACHINES,
-    MANAGEMENT_CLUSTERS,
-    MANAGEMENT_NODES,
-    PROVISIONING_CLUSTERS,
-    SECRETS,
-    KubernetesApi,
-    Resource,
-)
+from bot.workflows.parts import RancherServer
+from rancher_ext.client.kubernetes import NODES, KubernetesApi, Resource
 from rancher_ext.client.norman import Norman
+from rancher_ext.client.snapshot import WORKERS
 from rancher_ext.client.transport import Transport
+from rancher_ext.detection import Healthy, assess
 from rancher_ext.errors import DroverError
+from rancher_ext.fleet.cluster import Management
+from rancher_ext.remediation.rights import GROUPS, Right, RightsGroup, Where, missing_in, stopped_by, told
 
 _WARN_BEFORE = timedelta(days=14)
 _CLOCKS_APART = timedelta(seconds=60)
-# What is asked for: right, kind, namespace, and whether Drover works without it (and how).
-_RIGHTS: tuple[tuple[str, Resource, str, str], ...] = (
-    ("list", MANAGEMENT_CLUSTERS, "", ""),
-    ("watch", MANAGEMENT_CLUSTERS, "", ""),
-    ("list", MANAGEMENT_NODES, "", ""),
-    ("list", PROVISIONING_CLUSTERS, "fleet-default", ""),
-    ("list", CONTROL_PLANES, "fleet-default", ""),
-    ("list", MACHINES, "fleet-default", ""),
-    (
-        "list",
-        SECRETS,
-        "fleet-default",
-        "machine plans stay unread: probes and failures of single machines are not seen",
-    ),
-    ("patch", MANAGEMENT_CLUSTERS, "", "RKE1 clusters cannot be mended, only diagnosed"),
-    ("patch", PROVISIONING_CLUSTERS, "fleet-default", "RKE2 and K3s clusters cannot be mended, only diagnosed"),
-)
+# Rancher binds the rights for workspaces in each but `fleet-local`; this one is always there.
+_WORKSPACE = "fleet-default"
+_ROLES = "The roles are in docs/rancher-rights.md."
+# How many clusters are tried before none counts as reachable: one that is connected can be lost a moment later.
+_CLUSTERS_TRIED = 3
 
 
 @dataclass(frozen=True)
@@ -100,12 +85,12 @@ def _rancher(settings: Settings) -> Iterator[Finding]:
             "Set DROVER_RANCHER_URL and DROVER_RANCHER_TOKEN, or `ranchers` in drover.yaml.",
         )
     for rancher in settings.ranchers:
-        yield from _one_rancher(rancher)
+        yield from _one_rancher(rancher, settings)
 
 
-def _one_rancher(rancher: RancherSettings) -> Iterator[Finding]:
+def _one_rancher(rancher: RancherSettings, settings: Settings) -> Iterator[Finding]:
     server = rancher_server(rancher, lambda: datetime.now(UTC))
-    norman, local, what = Norman(server.transport), KubernetesApi(server.transport), f"Rancher {rancher.name}"
+    norman, what = Norman(server.transport), f"Rancher {rancher.name}"
     reached = _tried(
         what,
         lambda: Finding(what, True, f"{server.transport.url} is {norman.server_version() or 'a development build'}"),
@@ -119,26 +104,78 @@ def _one_rancher(rancher: RancherSettings) -> Iterator[Finding]:
         # Every further question would be answered with the same refusal.
         return
     yield _tried(f"{what}: clock", lambda: _clock(server.transport, f"{what}: clock"))
-    for verb, resource, namespace, without in _RIGHTS:
-        name = f"{what}: may {verb} {resource.plural}.{resource.group or 'core'}"
+    yield from _rights(server, what, settings)
 
-        def ask(
-            verb: str = verb,
-            resource: Resource = resource,
-            namespace: str = namespace,
-            without: str = without,
-            name: str = name,
-        ) -> Finding:
-            if local.may(verb, resource, namespace):
-                return Finding(name, True, "yes")
-            return Finding(
-                name,
-                None if without else False,
-                f"no{'; ' + without if without else ''}",
-                "The roles are in docs/rancher-rights.md.",
-            )
 
-        yield _tried(name, ask)
+def _rights(server: RancherServer, what: str, settings: Settings) -> Iterator[Finding]:
+    """Every right that the documented roles give, a line for what belongs together. It is asked for and not used."""
+    local = KubernetesApi(server.transport)
+    inside = [group for group in GROUPS if group.rights[0].where is Where.DOWNSTREAM]
+    for group in (each for each in GROUPS if each not in inside):
+        name = f"{what}: may {group.what}"
+        yield _tried(name, lambda group=group, name=name: _judged(group, local, name))  # type: ignore[misc]
+    name = f"{what}: may look into clusters"
+    try:
+        asked = _one_that_is_reached(server, settings)
+    except DroverError as error:
+        yield Finding(name, None, f"not asked: {error.message}", error.cure)
+        return
+    if asked is None:
+        cure = "Ask again when one is connected. Where Rancher reaches none, Drover judges by what Rancher knows."
+        yield Finding(name, None, "not asked: no cluster is healthy and connected", cure)
+        return
+    for group in inside:
+        name = f"{what}: may {group.what}"
+        yield _tried(name, lambda group=group, name=name: _judged(group, asked.api, name, asked.name))  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A cluster that stands for all: the roles are the same in each."""
+
+    name: str
+    api: KubernetesApi
+
+
+def _one_that_is_reached(server: RancherServer, settings: Settings) -> _Asked | None:
+    """The first healthy cluster that answers; raises what the last one said when none does. Rancher's own is none of the fleet."""
+    said: list[DroverError] = []
+    for snapshot in server.reader.fleet(lambda _: False):
+        if not snapshot.connected or snapshot.identity.management is Management.LOCAL:
+            continue
+        if not isinstance(assess(snapshot, None, settings.limits)[1], Healthy):
+            continue
+        asked = _Asked(snapshot.identity.name, KubernetesApi(server.transport, snapshot.identity.id))
+        try:
+            asked.api.may("list", NODES)
+        except DroverError as error:
+            said.append(error)
+            if len(said) == _CLUSTERS_TRIED:
+                break
+        else:
+            return asked
+    if said:
+        raise said[-1]
+    return None
+
+
+def _judged(group: RightsGroup, api: KubernetesApi, name: str, cluster: str = "") -> Finding:
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="rights") as pool:
+        answers = dict(zip(group.rights, pool.map(lambda right: _has(api, right), group.rights), strict=True))
+    missing = missing_in(group, answers.__getitem__)
+    where = f" (asked in {cluster})" if cluster else ""
+    if not missing:
+        return Finding(name, True, f"yes, all {len(group.rights)} rights{where}" if len(group.rights) > 1 else "yes")
+    without = group.without or f"these actions cannot run: {', '.join(stopped_by(missing))}"
+    if group.essential:
+        without = "no cluster can be judged"
+    return Finding(name, False if group.essential else None, f"missing {told(missing)}{where}: {without}", _ROLES)
+
+
+def _has(api: KubernetesApi, right: Right) -> bool:
+    namespace = _WORKSPACE if right.where is Where.WORKSPACES else ""
+    # A review asks for no version of the API.
+    return api.may(right.verb, Resource(right.group, "", right.resource), namespace, right.name)
 
 
 def _token(norman: Norman, rancher: RancherSettings) -> Finding:

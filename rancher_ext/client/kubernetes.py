@@ -209,9 +209,15 @@ class KubernetesApi:
             self.transport.request("PATCH", path, params=params, body=body, content_type=content_type)
         )
 
-    def may(self, verb: str, resource: Resource, namespace: str = "") -> bool:
-        """Has the token's user this right? Asked of the API server itself (SelfSubjectAccessReview), which changes nothing."""
-        attributes = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
+    def may(self, verb: str, resource: Resource, namespace: str = "", name: str = "") -> bool:
+        """Has the token's user this right? Asked of the API server itself (SelfSubjectAccessReview), which changes nothing.
+
+        A subresource is named as rules of roles name it: `pods/log`. Without a `name` the right is asked for all objects.
+        """
+        plural, _, subresource = resource.plural.partition("/")
+        attributes = {"verb": verb, "group": resource.group, "resource": plural, "namespace": namespace}
+        attributes |= {"subresource": subresource} if subresource else {}
+        attributes |= {"name": name} if name else {}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

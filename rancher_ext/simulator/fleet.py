@@ -47,7 +47,9 @@ NOT_DEALT = {"local", *WELL}
 
 @dataclass(frozen=True)
 class Token:
-    """An API key. `deny` lists resources it may not read, such as `secrets` or `pods/log`."""
+    """An API key. `deny` lists what it may not do anything with, such as `secrets`, `pods/log` or `clusters.management.cattle.io`,
+    or one verb of it: `delete nodes.management.cattle.io`.
+    """
 
     name: str
     secret: str
@@ -56,6 +58,13 @@ class Token:
     deny: frozenset[str] = frozenset()
     expires_at: float | None = None
     created: float = 0.0
+
+    def refuses(self, verb: str, resource: str, group: str) -> bool:
+        """`resource` with its subresource, if any."""
+        if self.read_only and verb not in {"get", "list", "watch"}:
+            return True
+        names = (resource, f"{resource}.{group}") if group else (resource,)
+        return any(name in self.deny or f"{verb} {name}" in self.deny for name in names)
 
     @property
     def bearer(self) -> str:

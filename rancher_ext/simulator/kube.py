@@ -104,11 +104,7 @@ def _authorize(ask: Ask, target: Target) -> None:
         verb = "deletecollection"
     resource = target.resource
     what = f"{resource.plural}/{target.sub}" if target.sub else resource.plural
-    if (
-        (token.read_only and ask.method != "GET")
-        or what in token.deny
-        or f"{resource.plural}.{resource.group}" in token.deny
-    ):
+    if token.refuses(verb, what, resource.group):
         raise refuse.forbidden(
             token.user, verb, resource.plural, resource.group, target.namespace, target.name, sub=target.sub
         )
@@ -123,8 +119,7 @@ def _access_review(ask: Ask) -> Answer:
     if attributes.get("subresource"):
         resource += "/" + attributes["subresource"]
     token = ask.token
-    writes = verb not in {"get", "list", "watch"}
-    allowed = token is not None and not (token.read_only and writes) and resource not in token.deny
+    allowed = token is not None and not token.refuses(verb, resource, attributes.get("group", ""))
     return as_json(
         {
             **review,

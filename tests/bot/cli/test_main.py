@@ -18,6 +18,7 @@ from bot.incidents.incident import State
 from bot.incidents.timeline import broken_link
 from bot.simulator import RunningGitHub
 from rancher_ext.detection import Stage, Stuck
+from rancher_ext.remediation.rights import GROUPS
 from tests.builders import NOON, a_dead_cni, minutes
 
 STUCK = Stuck(since=NOON - minutes(30), stage=Stage.AGENT, reason="waiting for [agent] to connect")
@@ -353,13 +354,77 @@ class TestDoctor:
         assert token["ok"] is None
         assert "in 2 days" in token["seen"]
 
-    def test_a_token_that_may_not_is_told_what_it_misses(self, drover, rancher):
-        server = rancher()
-        server.fleet.add_token("token-poor:secret", read_only=True, deny={"secrets"})
+    def rights(self, drover, server, **token):
+        """What is said of each group of rights, by its words, and the exit status."""
+        server.fleet.add_token("token-poor:secret", **token)
         said = drover("doctor", "--format", "json", RANCHER_URL=server.url, RANCHER_TOKEN="token-poor:secret")
-        found = self.found(said)
-        missing = {name for name, entry in found.items() if entry["ok"] is not True and "may" in name}
-        assert any("patch" in name for name in missing)
+        begins = "Rancher default: may "
+        found = {name.removeprefix(begins): each for name, each in self.found(said).items() if name.startswith(begins)}
+        return found, said.status
+
+    def test_all_rights_are_asked_for_in_rancher_and_in_a_healthy_cluster(self, drover, rancher):
+        found, status = self.rights(drover, rancher("rke1-canal-br-netfilter", "rke2-canal-healthy"))
+        assert list(found) == [group.what for group in GROUPS]
+        assert [each["ok"] for each in found.values()] == [True] * len(GROUPS)
+        assert found["look into clusters"]["seen"] == "yes, all 11 rights (asked in shop-01)"
+        assert status == 0
+
+    def test_who_reads_alone_works_and_hears_what_cannot_be_mended(self, drover, rancher):
+        found, status = self.rights(drover, rancher("rke2-canal-healthy"), read_only=True, deny={"secrets"})
+        assert {name for name, each in found.items() if each["ok"] is True} == {
+            "read the fleet",
+            "hear of changes",
+            "collect evidence in Rancher",
+            "look into clusters",
+        }
+        assert not [each for each in found.values() if each["ok"] is False]
+        assert "machine plans stay unread" in found["read machine plans"]["seen"]
+        seen = found["mend RKE2 and K3s clusters"]["seen"]
+        assert seen.startswith(
+            "missing patch clusters.provisioning.cattle.io; delete machines.cluster.x-k8s.io: these actions cannot run: "
+        )
+        assert "set-chart-values" in seen
+        assert "replace-machine (RKE2 and K3s)" in seen
+        assert found["mend RKE2 and K3s clusters"]["cure"] == "The roles are in docs/rancher-rights.md."
+        assert status == 0
+
+    def test_one_verb_that_is_missing_is_named_with_the_actions_that_need_it(self, drover, rancher):
+        deny = {"delete nodes.management.cattle.io", "patch daemonsets.apps", "watch machines.cluster.x-k8s.io"}
+        found, status = self.rights(drover, rancher("rke2-canal-healthy"), deny=deny)
+        said = {name: each["seen"] for name, each in found.items() if each["ok"] is not True}
+        assert said == {
+            "hear of changes": "missing watch machines.cluster.x-k8s.io: a change of such objects is seen at the next sweep, not at once",
+            "mend RKE1 clusters": "missing delete nodes.management.cattle.io: these actions cannot run: replace-machine (RKE1)",
+            "restart what brings the network up": "missing patch daemonsets.apps (asked in shop-01): these actions cannot run: restart-cni-pods",
+        }
+        assert status == 0
+
+    @pytest.mark.parametrize("deny", ["list machines.cluster.x-k8s.io", "clusters.management.cattle.io"])
+    def test_who_cannot_read_the_fleet_cannot_work(self, drover, rancher, deny):
+        found, status = self.rights(drover, rancher("rke2-canal-healthy"), deny={deny})
+        assert found["read the fleet"]["ok"] is False
+        assert found["look into clusters"]["ok"] is not False
+        assert status == 2
+
+    def test_where_no_cluster_is_reached_the_rights_inside_are_not_asked_for_and_that_is_said(self, drover, rancher):
+        found, status = self.rights(drover, rancher("rke2-canal-never-connected"))
+        assert found["look into clusters"]["ok"] is None
+        assert found["look into clusters"]["seen"] == "not asked: no cluster is healthy and connected"
+        assert "mend nodes and pod ranges" not in found
+        assert status == 0
+
+    def test_a_cluster_that_does_not_answer_is_passed_over(self, drover, rancher, monkeypatch):
+        monkeypatch.setattr("time.sleep", lambda _: None)
+        server = rancher("rke2-canal-healthy", "rke2-canal-healthy")
+        first, second = sorted(server.fleet.clusters.keys() - {"local"})
+        server.fleet.faults.add("status", path=f"^/k8s/clusters/{first}/")
+        found, status = self.rights(drover, server)
+        assert server.fleet.clusters[second].name in found["look into clusters"]["seen"]
+        server.fleet.faults.add("status", path=f"^/k8s/clusters/{second}/")
+        found, status = self.rights(drover, server)
+        assert found["look into clusters"]["ok"] is None
+        assert "503" in found["look into clusters"]["seen"]
+        assert status == 0
 
     @pytest.mark.parametrize(
         ("variables", "check"),

@@ -198,6 +198,21 @@ def test_a_right_is_asked_for_without_using_it(serve, connect: Connect, status: 
     }
 
 
+def test_a_right_on_a_subresource_or_on_one_object_is_asked_for_as_such(serve, connect: Connect) -> None:
+    server = serve(say(201, "{}"))
+
+    KubernetesApi(connect(server)).may("get", Resource("", "v1", "pods/log"), "x", "canal")
+
+    assert json.loads(server.bodies[0])["spec"]["resourceAttributes"] == {
+        "verb": "get",
+        "group": "",
+        "resource": "pods",
+        "subresource": "log",
+        "namespace": "x",
+        "name": "canal",
+    }
+
+
 def test_a_log_is_text_whatever_its_bytes(serve, connect: Connect) -> None:
     server = serve(say(200, b"caf\xe9 \xf0\x9f\x90\x82\n", "text/plain"))
 

@@ -80,6 +80,24 @@ def test_access_reviews_tell_the_same(client, fleet, verb, resource, allowed):
     assert client.get("/simulator/writes").json()["writes"] == []
 
 
+def test_one_verb_on_one_kind_can_be_missing_and_reviews_tell_it(client, fleet):
+    """By group, as real rights are: `nodes` of Rancher are not those of a cluster."""
+    fleet.add_token("token-narrow:s", deny={"delete nodes.management.cattle.io"})
+    client.headers["Authorization"] = "Bearer token-narrow:s"
+
+    def allowed(verb, group):
+        review = {"spec": {"resourceAttributes": {"verb": verb, "resource": "nodes", "group": group}}}
+        path = "/k8s/clusters/local/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return client.post(path, json=review).json()["status"]["allowed"]
+
+    assert not allowed("delete", "management.cattle.io")
+    assert allowed("get", "management.cattle.io")
+    assert allowed("delete", "")
+    nodes = "/k8s/clusters/local/apis/management.cattle.io/v3/namespaces/c-1/nodes"
+    assert client.delete(f"{nodes}/m-1").status_code == 403
+    assert client.get(nodes).status_code == 200
+
+
 class TestReach:
     def nodes(self, client, cluster):
         return client.get(f"/k8s/clusters/{cluster.id}/api/v1/nodes")
