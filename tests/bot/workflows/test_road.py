@@ -73,6 +73,45 @@ class TestMended:
         assert world.writes == []
 
 
+class TestTeams:
+    @pytest.fixture
+    def world(self, new_world, tmp_path):
+        file = tmp_path / "policy.yaml"
+        file.write_text(
+            "default:\n  safe: {by: team:acme/sre}\n"
+            "commands:\n  retry: {by: team:acme/sre, labels: {environment: production}}\n",
+            encoding="utf-8",
+        )
+        return new_world(POLICY_FILE=str(file))
+
+    def test_a_team_agrees_and_nobody_else(self, world):
+        """Over GitHub's API: who is not in it, who was only invited, who is, and what the issue says."""
+        world.fleet.add(FOUNDING, NAME)
+        world.ask(NAME)
+        assert "by somebody in the team `acme/sre`" in world.issue_of(NAME).body
+        world.approve(NAME, "jan")
+        assert "Drover cannot see who is" in world.comments(NAME)[-1]
+        world.github.teams["acme/sre"] = {"jan": "pending", "maria": "active"}
+        world.approve(NAME, "jan")
+        assert "you are not in it" in world.comments(NAME)[-1]
+        assert world.writes == []
+        world.approve(NAME, "maria")
+        world.until(NAME, "resolved")
+        assert len(world.writes) == 1
+        assert world.incident(NAME).approval["approvals"][0]["teams"] == ["acme/sre"]
+
+    def test_a_command_is_the_teams_where_the_label_says_so(self, world):
+        world.fleet.add(FOUNDING, NAME)
+        world.github.teams["acme/sre"] = {"jan": "active"}
+        world.ask(NAME)
+        attempt = world.incident(NAME).attempt
+        world.change(NAME, {"metadata": {"labels": {"environment": "production"}}})
+        world.comment(NAME, "/drover retry", "maria")
+        assert "`/drover retry` needs somebody in the team `acme/sre`" in world.comments(NAME)[-1]
+        world.comment(NAME, "/drover retry", "jan")
+        world.wait(lambda: world.incident(NAME).attempt > attempt, "the retry")
+
+
 class TestPutBack:
     def test_a_failed_cure_leaves_the_cluster_as_it_was(self, world):
         world.fleet.add("rke1-canal-cure-fails", NAME)
