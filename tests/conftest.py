@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.builders import NOON
@@ -13,6 +14,13 @@ from tests.builders import NOON
 settings.register_profile("fast", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before():
+    """A command run in this process sets logging up for good, and a quiet one takes lines away from the tests after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
