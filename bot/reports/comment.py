@@ -107,15 +107,20 @@ def reopened_comment(story: Story) -> str:
     )
 
 
-def not_applied_comment(story: Story, why: str) -> str:
-    """Something was to run and did not go on, so a person has to look. Where nothing was written, that is said first."""
+def not_applied_comment(story: Story, why: str, *, left: bool = False) -> str:
+    """Something was to run and did not go on, so a person has to look. Where nothing was written, that is said first.
+
+    `left` says that something of ours is still in the cluster: then the way to take it back belongs to the answer.
+    """
     case = Case(story)
     plan = f" plan {code(case.plan.short)}" if case.plan else ""
     if story.incident.changed_at is None:
         head = f"**Nothing was changed.**{' P' + plan[2:] + ' did not run.' if plan else ''}"
     else:
         head = f"**A person has to look.**{' Drover stopped with' + plan + '.' if plan else ''}"
-    return f"{head} {prose(capital(why.strip().rstrip('.')), 600)}. `/drover diagnose` looks again."
+    back = " `/drover rollback` puts back what Drover wrote, as soon as nothing stands in its way." if left else ""
+    # Long enough for two refusals, each with its address: why the cure did not go on, and why it could not be put back.
+    return f"{head} {prose(capital(why.strip().rstrip('.')), 1200)}.{back} `/drover diagnose` looks again."
 
 
 def _details(case: Case) -> list[str]:

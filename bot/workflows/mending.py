@@ -97,15 +97,14 @@ class Mending(Telling):
             # The first write keeps the name that it had when a step was a single one.
             once = f"{name}-{number}" if number else name
             told = who | audited(write)
-            self._parts.store.record(
-                row.id, self._now, once=f"{once}-intent", what="intend", result="about to write", **told
-            )
+            turn = self._intend(row, once, "intend", "about to write", told)
             if isinstance(write, Call) and self._parts.store.recorded(row.id, once):
                 # Asked for before a crash. Rancher keeps no value by which that could be seen.
                 continue
             self._still_allowed(row, plan, target, write, begun=index + number > 0)
             self._leases.keep(row)
-            done = action.apply(target, write)
+            with self._refusals_recorded(row, f"{once}-refused{turn}", told):
+                done = action.apply(target, write)
             results.append(done)
             self._parts.store.record(row.id, self._now, once=once, what="write", result=done.seen, **told)
         self._tell(row, "change", f"{step.title}: done", once=name)

@@ -1,7 +1,8 @@
 """What do all steps of an incident share? The row, the cluster as it is now, and the facts that a decision rests on."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bot.workflows.lease import Leases
 from bot.workflows.parts import Parts, RancherServer
 from bot.workflows.story import story_of
 from rancher_ext.detection import Healthy, OutOfScope, Progressing, Stuck, Unknown, Verdict, assess
-from rancher_ext.errors import BadInput, NotFound
+from rancher_ext.errors import BadInput, Conflict, Forbidden, Invalid, NotFound
 from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.remediation.action import Action, PlannedStep
 from rancher_ext.remediation.change import Call, Target, Write
@@ -28,6 +29,9 @@ Json = Mapping[str, Any]
 
 # Results of a step with many writes that its record tells; the audit trail has all.
 SHOWN = 5
+
+# The server's no: trying again brings the same answer, until somebody changes something.
+_REFUSED = (Forbidden, Invalid, Conflict)
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -89,6 +93,24 @@ class Room:
 
     def _tell(self, row: Incident, kind: str, text: str, *, once: str) -> None:
         self._parts.store.tell(row.id, self._now, kind, text, once=once)
+
+    def _intend(self, row: Incident, once: str, what: str, result: str, told: Mapping[str, Any]) -> str:
+        """Record what is about to be written. Returns which try it is: each that was refused is followed by one of its own."""
+        turn, number = "", 1
+        while self._parts.store.recorded(row.id, f"{once}-refused{turn}"):
+            number += 1
+            turn = f"-{number}"
+        self._parts.store.record(row.id, self._now, once=f"{once}-intent{turn}", what=what, result=result, **told)
+        return turn
+
+    @contextmanager
+    def _refusals_recorded(self, row: Incident, once: str, told: Mapping[str, Any]) -> Iterator[None]:
+        """What the server does not let us write stands in the audit trail with its reason, beside what it let us write."""
+        try:
+            yield
+        except _REFUSED as error:
+            self._parts.store.record(row.id, self._now, once=once, what="refused", result=error.message, **told)
+            raise
 
     def _server(self, row: Incident) -> RancherServer:
         server = self._parts.ranchers.get(row.cluster.rancher)

@@ -65,10 +65,10 @@ class Telling(Room):
         if row.state is not State.ESCALATED:
             row = self._move(incident, State.ESCALATED, outcome=why)
         self._note_cure_ended(row, healed=False)
-        self._tell(row, "state", f"A person is needed: {why}", once=f"escalate-{row.attempt}")
-        return self._publish(
-            row, comment=(f"escalated:{row.id}:{row.attempt}", not_applied_comment(self._story(row), why))
-        )
+        self._tell(row, "state", f"A person is needed: {why}", once=f"escalate-{row.attempt}-{why}")
+        left = self._written_plan(row) is not None
+        comment = not_applied_comment(self._story(row), why, left=left)
+        return self._publish(row, comment=(f"escalated:{row.id}:{row.attempt}", comment))
 
     def _publish(self, row: Incident, *, comment: tuple[str, str] | None = None) -> Json:
         """Issue and status comment as they should be now. `comment` is (marker, text) of one more comment, made once."""

@@ -56,11 +56,10 @@ class Undoing(Telling):
         for number, write in enumerate(reversed(step.writes)):
             once = f"{name}-{number}" if number else name
             told = {"actor": "drover", "rule": "undo"} | audited(write, back=True)
-            self._parts.store.record(
-                row.id, self._now, once=f"{once}-intent", what="intend-undo", result="about to put back", **told
-            )
+            turn = self._intend(row, once, "intend-undo", "about to put back", told)
             self._leases.keep(row)
-            back = action.take_back(target, write)
+            with self._refusals_recorded(row, f"{once}-refused{turn}", told):
+                back = action.take_back(target, write)
             results.append(back)
             self._parts.store.record(row.id, self._now, once=once, what="undo", result=back.seen, **told)
         self._tell(row, "change", f"{step.title}: put back", once=name)

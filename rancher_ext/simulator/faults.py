@@ -6,6 +6,8 @@ A `Fault` matches requests by path pattern and method, a number of times or with
     status         answers `status` (429 with `Retry-After`, 500, 502, 503) with the body that status has in life
     unauthorized   401, as when the token expires in the middle
     drop           closes the socket without an answer; with `after_handling` the request took effect first
+    deny           refuses writes with a Status of the API server: `status`, `reason`, `message`. `refused_by_webhook` and
+                   `right_taken_away` have the words; dry runs are refused as well, since admission is asked for them, too
     truncate       sends the right headers and half of the body, then closes the socket
     html           answers 200 with a page, as a login portal or a proxy in between does
     stale          reads show what was before the last change (for 30 simulated seconds after it)
@@ -21,6 +23,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from rancher_ext.simulator.clock import SimClock
+from rancher_ext.simulator.status import forbidden
 
 Json = dict[str, Any]
 
@@ -29,6 +32,7 @@ KINDS = (
     "status",
     "unauthorized",
     "drop",
+    "deny",
     "truncate",
     "html",
     "stale",
@@ -37,11 +41,17 @@ KINDS = (
     "expired-watch",
 )
 WATCH_KINDS = ("watch-drop", "watch-hang", "expired-watch")
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# What a client writes to ask a question changes nothing, and no webhook of Rancher's is called for it.
+_QUESTIONS = re.compile(r"/apis/(authorization|authentication)\.k8s\.io/")
 
 
 @dataclass
 class Fault:
-    """One way to go wrong. `count` None is for ever; `after` counts simulated seconds from the moment it is added."""
+    """One way to go wrong. `count` None is for ever; `after` counts simulated seconds from the moment it is added.
+
+    The first `skip` requests that match pass.
+    """
 
     kind: str
     path: str = ".*"
@@ -50,6 +60,9 @@ class Fault:
     probability: float = 1.0
     status: int = 503
     retry_after: float | None = None
+    reason: str = ""
+    message: str = ""
+    skip: int = 0
     delay: float = 0.0
     after: float = 0.0
     after_handling: bool = False
@@ -67,7 +80,25 @@ class Fault:
             return False
         if self.method and self.method.upper() != method:
             return False
+        if self.kind == "deny" and (method not in WRITES or _QUESTIONS.search(path)):
+            return False
         return now >= self.since + self.after and self._pattern.search(path) is not None
+
+
+def refused_by_webhook(webhook: str, why: str) -> Json:
+    """How a validating webhook's no arrives: kube-apiserver puts its own words before those of the webhook.
+
+    rancher/webhook 0.9 answers 422 with the reason `Invalid` where fields are wrong, 400 `BadRequest` for a request that it does
+    not understand, 403 `Forbidden` for an escalation of rights; a webhook that names no code gets 400 without a reason.
+    """
+    message = f'admission webhook "{webhook}" denied the request: {why}'
+    return {"status": 422, "reason": "Invalid", "message": message}
+
+
+def right_taken_away(user: str, verb: str, plural: str, group: str, namespace: str, name: str) -> Json:
+    """How kube-apiserver says that a role does not allow it (any more)."""
+    answer = forbidden(user, verb, plural, group, namespace, name).body
+    return {"status": 403, "reason": "Forbidden", "message": answer["message"]}
 
 
 class Faults:
@@ -110,6 +141,9 @@ class Faults:
                 if fault.matches(method, path, now) and (
                     fault.probability >= 1 or self._rng.random() < fault.probability
                 ):
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
                     fault.hits += 1
                     found.append(fault)
             return found

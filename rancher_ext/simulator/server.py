@@ -100,7 +100,7 @@ class RancherApp:
             if fault.kind == "latency":
                 await asyncio.sleep(fault.delay)
         kinds = {f.kind: f for f in struck}
-        if early := _instead(kinds):
+        if early := _instead(ask, kinds):
             self._journal(ask, early.status, took_effect=False)
             await _send(early, send)
             return
@@ -306,11 +306,15 @@ def _unauthorized(message: str) -> Answer:
     return as_json({"type": "error", "status": "401", "message": f"Unauthorized 401: {message}"}, 401)
 
 
-def _instead(kinds: dict[str, Fault]) -> Answer | None:
+def _instead(ask: Ask, kinds: dict[str, Fault]) -> Answer | None:
     if "unauthorized" in kinds:
         return _unauthorized("must authenticate")
     if "html" in kinds:
         return Answer(200, LOGIN_PAGE, "text/html; charset=utf-8")
+    if deny := kinds.get("deny"):
+        if ask.path.startswith(("/v3", "/v1")):
+            return norman_error(deny.status, deny.reason, deny.message)
+        return refusal(ApiStatus(deny.status, deny.reason, deny.message))
     fault = kinds.get("status")
     if fault is None:
         return None

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from bot.incidents.incident import Incident
-from rancher_ext.remediation.change import Call
+from rancher_ext.remediation.change import Call, Change
 from rancher_ext.remediation.plan import Plan
+from rancher_ext.simulator.faults import refused_by_webhook, right_taken_away
 from rancher_ext.simulator.resources import resource_of
 from tests.bot.workflows.world import World
 
@@ -42,6 +43,10 @@ class Injected(StrEnum):
     COLLIDES = "somebody edits the same"
     AWAY = "Rancher goes away"
     LATE = "agent connects late"
+    REFUSED = "Rancher refuses the first write"
+    REFUSED_LATER = "Rancher refuses a later write"
+    REFUSED_UNDO = "Rancher refuses the undo"
+    DISEMPOWERED = "the right to write goes half-way"
 
 
 # The parameter of the trouble with which it comes about; without effect where the rest of the story needs an undo.
@@ -52,7 +57,12 @@ _PARAMETERS: Mapping[Injected, Mapping[str, bool]] = {
     Injected.EDITED: {"no_effect": True},
     Injected.COLLIDES: {"no_effect": True},
     Injected.LATE: {"late": True},
+    Injected.REFUSED_UNDO: {"no_effect": True},
+    Injected.DISEMPOWERED: {"no_effect": True},
 }
+# What Drover may not write any more it cannot put back either: a person says `/drover rollback` once it may.
+BY_A_PERSON = frozenset({Injected.REFUSED_UNDO, Injected.DISEMPOWERED})
+_REFUSALS = ("denied the request", "is forbidden")
 HEALS = frozenset({Injected.NOTHING, Injected.AWAY, Injected.LATE})
 
 
@@ -113,9 +123,14 @@ def drill(scenario: str, injected: Injected = Injected.NOTHING, *, patience: flo
         if row.plan is None:
             return _unplanned(scenario, injected, row, time.monotonic() - began)
         before = portrait(world)
+        written = len(world.writes)
+        _refuse(world, injected)
         approve(world)
         _inject(world, injected, patience)
         world.until(NAME, *_OVER, within=patience)
+        escalated = world.incident(NAME)
+        if injected in BY_A_PERSON:
+            _roll_back_by_hand(world, patience)
         row = world.incident(NAME)
         plan = Plan.from_json(row.plan or {})
         same, fine = _after_the_last_plan(world, before, plan)
@@ -125,16 +140,26 @@ def drill(scenario: str, injected: Injected = Injected.NOTHING, *, patience: flo
         elif injected is Injected.COLLIDES:
             good = row.state.value == "escalated" and "could not be put back" in row.outcome
             same = "theirs kept"
+        elif injected in BY_A_PERSON:
+            told = " ".join(world.comments(NAME))
+            called = escalated.state.value == "escalated" and "`/drover rollback`" in told
+            good = called and _tells_refusal(escalated) and row.state.value == "rolled-back" and fine
+            same = f"{same}, once a person said `/drover rollback`"
+        elif injected is Injected.REFUSED:
+            nothing = len(world.writes) == written
+            good = nothing and _tells_refusal(row) and row.state.value == "rolled-back" and same == "yes"
+            same = "nothing was written" if good else same
         elif not plan.undo_on_failure:
             good = row.state.value == "escalated"
             same = "kept, as its playbook says"
         else:
             good = row.state.value == "rolled-back" and fine
+            good = good and (injected is not Injected.REFUSED_LATER or _tells_refusal(row))
         actions = tuple(step.action for step in plan.steps)
         took = time.monotonic() - began
-        return Result(
-            scenario, injected, plan.playbook, actions, plan.undo.value, row.state.value, same, row.outcome, good, took
-        )
+        ended = escalated.state.value if injected in BY_A_PERSON else row.state.value
+        outcome = escalated.outcome if injected in BY_A_PERSON else row.outcome
+        return Result(scenario, injected, plan.playbook, actions, plan.undo.value, ended, same, outcome, good, took)
 
 
 def _after_the_last_plan(world: World, before: Mapping[str, Json], plan: Plan) -> tuple[str, bool]:
@@ -179,6 +204,46 @@ def approve(world: World) -> None:
         world.approve(NAME, by=person)
 
 
+def _tells_refusal(row: Incident) -> bool:
+    """Do people read why, in the words of who refused?"""
+    return any(words in row.outcome for words in _REFUSALS)
+
+
+def _refuse(world: World, injected: Injected) -> None:
+    """What stands in the way before the first write is made."""
+    write, *later = _writes(world)
+    if injected is Injected.REFUSED:
+        world.fleet.faults.add("deny", **_webhook(write))
+    elif injected is Injected.REFUSED_LATER:
+        # One no: what was written before can be put back.
+        world.fleet.faults.add("deny", skip=1, count=1, **_webhook(later[0]))
+    elif injected is Injected.DISEMPOWERED:
+        place, verb = write.place, "patch" if write.place.path else "create"
+        words = right_taken_away(
+            "user-admin", verb, place.resource.plural, place.resource.group, place.namespace, place.name
+        )
+        world.fleet.faults.add("deny", skip=1, **words)
+
+
+def _roll_back_by_hand(world: World, patience: float) -> None:
+    world.wait(lambda: "/drover rollback" in " ".join(world.comments(NAME)), "the call for a person", within=patience)
+    world.fleet.faults.clear()
+    world.comment(NAME, "/drover rollback", by="anna")
+    world.until(NAME, "rolled-back", within=patience)
+
+
+def _webhook(write: Change) -> Json:
+    resource = write.place.resource
+    return refused_by_webhook(
+        f"rancher.cattle.io.{resource.plural}.{resource.group or 'core'}", "changes are frozen until the audit is over"
+    )
+
+
+def _writes(world: World) -> list[Change]:
+    plan = Plan.from_json(world.incident(NAME).plan or {})
+    return [each for step in plan.steps for each in step.writes if not isinstance(each, Call)]
+
+
 def _inject(world: World, injected: Injected, patience: float) -> None:
     if injected is Injected.AWAY:
         world.until(NAME, "remediating", "verifying", *_OVER, within=patience)
@@ -189,12 +254,14 @@ def _inject(world: World, injected: Injected, patience: float) -> None:
     elif injected in {Injected.EDITED, Injected.COLLIDES}:
         world.until(NAME, "verifying", *_OVER, within=patience)
         _edit(world, same=injected is Injected.COLLIDES)
+    elif injected is Injected.REFUSED_UNDO:
+        world.until(NAME, "verifying", *_OVER, within=patience)
+        world.fleet.faults.add("deny", **_webhook(_writes(world)[0]))
 
 
 def _edit(world: World, *, same: bool) -> None:
     """Another hand writes into the object that the plan wrote to: beside our field, or into it."""
-    plan = Plan.from_json(world.incident(NAME).plan or {})
-    write = next(each for step in plan.steps for each in step.writes if not isinstance(each, Call))
+    write = _writes(world)[0]
     cluster = world.sim(NAME)
     store = cluster.downstream if write.downstream else world.fleet.local
     resource = store.find(write.place.resource.group, write.place.resource.version, write.place.resource.plural)

@@ -38,18 +38,25 @@ SHAPES = (
     "canal-rbac-forbidden@rke2-canal-many",
     "node-podcidr-not-allocated@rke2-canal-many",
 )
+# Plans of several writes: one of them can be refused after another one was made.
+SEVERAL = ("canal-rbac-forbidden@rke1-flannel", "canal-crd-missing@rke2-canal")
 QUICK: tuple[Drill, ...] = (
     ("flannel-br-netfilter-missing@rke1-canal", Injected.NOTHING),
     ("helm-values-invalid@rke2-canal", Injected.NOTHING),
     ("helm-values-invalid@rke2-canal", Injected.NO_EFFECT),
     ("canal-rbac-forbidden@rke2-canal", Injected.NO_EFFECT),
     ("kubelet-flag-in-configuration@k3s-flannel", Injected.NOTHING),
+    ("helm-values-invalid@rke2-canal", Injected.REFUSED),
+    ("canal-rbac-forbidden@rke1-flannel", Injected.REFUSED_LATER),
+    ("helm-values-invalid@rke2-canal", Injected.REFUSED_UNDO),
+    ("helm-values-invalid@rke2-canal", Injected.DISEMPOWERED),
 )
 
 
 def all_drills() -> list[Drill]:
     others = [each for each in Injected if each not in {Injected.NOTHING, Injected.NO_EFFECT}]
     drills = [(scenario, injected) for scenario in THOROUGH for injected in others if _makes_sense(scenario, injected)]
+    drills += [(scenario, Injected.REFUSED_LATER) for scenario in SEVERAL]
     drills += [(scenario, Injected.NOTHING) for scenario in SHAPES]
     drills += [
         (scenario, injected) for scenario in trouble_ids() for injected in (Injected.NOTHING, Injected.NO_EFFECT)
@@ -58,6 +65,8 @@ def all_drills() -> list[Drill]:
 
 
 def _makes_sense(scenario: str, injected: Injected) -> bool:
+    if injected is Injected.REFUSED_LATER:
+        return False
     # Into an object that we made, or a list, nobody else can write the same field.
     return injected is not Injected.COLLIDES or "br-netfilter" in scenario
 
@@ -107,7 +116,7 @@ def summary(results: Sequence[Result]) -> list[str]:
     for name in sorted({each.playbook for each in results if each.playbook}):
         mine = [each for each in results if each.playbook == name]
         healed = [each for each in mine if each.injected in HEALS]
-        undone = [each for each in mine if each.injected not in HEALS]
+        undone = [each for each in mine if each.injected not in HEALS]  # by a person where Drover was not let
         undo = ", ".join(sorted({each.undo for each in mine if each.undo}))
         exact = sum(each.good and not each.same.startswith("as declared") for each in undone)
         declared = sum(each.good and each.same.startswith("as declared") for each in undone)

@@ -156,6 +156,12 @@ def test_after_a_change_nobody_is_told_that_nothing_was_changed():
     assert text.startswith(
         f"**A person has to look.** Drover stopped with plan `{a_plan().short}`. It could not be put back."
     )
+    assert "/drover rollback" not in text
+
+
+def test_what_is_left_in_the_cluster_comes_with_the_way_to_take_it_back():
+    text = not_applied_comment(a_story(an_incident(changed_at=NOW)), "it could not be put back", left=True)
+    assert "`/drover rollback` puts back what Drover wrote" in text
 
 
 @pytest.mark.parametrize("text", ["@maria #12 https://evil.example", "[x](https://e.example) <b> `", "```\n# h\n| a |"])

@@ -6,10 +6,12 @@ import time
 import pytest
 
 from bot.incidents.timeline import broken_link
+from rancher_ext.simulator.faults import refused_by_webhook
 from tests.builders import hours
 
 pytestmark = pytest.mark.slow
 
+FROZEN = refused_by_webhook("rancher.cattle.io.clusters.management.cattle.io", "clusters are frozen")
 FOUNDING = "rke1-canal-br-netfilter"
 NAME = "edge-01"
 
@@ -124,6 +126,41 @@ class TestPutBack:
         assert [record.what for record in world.store.audit()] == ["intend", "write", "intend-undo", "undo"]
         world.wait(lambda: len(world.comments(NAME)) == 1, "the story of the undo")
         assert world.issue_of(NAME).open
+
+    def test_what_rancher_refuses_is_told_in_its_words_and_recorded(self, world):
+        world.fleet.add(FOUNDING, NAME)
+        world.ask(NAME)
+        world.fleet.faults.add("deny", **FROZEN)
+        world.approve(NAME)
+        row = world.until(NAME, "rolled-back", within=60)
+        assert "denied the request: clusters are frozen" in row.outcome
+        assert world.writes == []
+        assert [record.what for record in world.store.audit()] == ["intend", "refused", "intend-undo", "undo"]
+        world.wait(lambda: any("clusters are frozen" in said for said in world.comments(NAME)), "the refusal's words")
+
+    def test_an_undo_that_is_refused_is_left_to_people_who_can_have_it_tried_again(self, world):
+        world.fleet.add("rke1-canal-cure-fails", NAME)
+        world.ask(NAME)
+        before = without_the_servers_own(world.cluster_object(NAME))
+        world.approve(NAME)
+        world.until(NAME, "verifying")
+        world.fleet.faults.add("deny", **FROZEN)
+        row = world.until(NAME, "escalated", within=60)
+        assert "it could not be put back" in row.outcome
+        world.wait(lambda: len(world.comments(NAME)) == 1, "the call for a person")
+        assert "clusters are frozen" in world.comments(NAME)[0]
+        assert "`/drover rollback` puts back what Drover wrote" in world.comments(NAME)[0]
+
+        world.comment(NAME, "/drover rollback")
+        world.wait(lambda: "refused" in [each.what for each in world.store.audit()[5:]], "the second refusal")
+        world.until(NAME, "escalated")
+        world.fleet.faults.clear()
+        world.comment(NAME, "/drover rollback")
+        world.until(NAME, "rolled-back")
+        assert without_the_servers_own(world.cluster_object(NAME)) == before
+        refused = ["intend-undo", "refused"]
+        told = [record.what for record in world.store.audit()]
+        assert told == ["intend", "write", *refused, *refused, "intend-undo", "undo"]
 
     def test_and_nothing_runs_by_itself_there_again(self, world):
         world.fleet.add("rke1-canal-cure-fails", NAME)

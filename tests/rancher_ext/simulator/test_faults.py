@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import requests
 
+from rancher_ext.simulator.faults import refused_by_webhook, right_taken_away
 from rancher_ext.simulator.running import RunningRancher
 
 CLUSTERS = "/k8s/clusters/local/apis/management.cattle.io/v3/clusters"
@@ -133,3 +134,33 @@ def test_tls_is_real(tmp_path, fleet):
             session.get(running.url + "/ping", timeout=10)
         answer = session.get(running.url + "/v3/settings/cacerts", timeout=10, verify=str(certificate))
         assert ssl.PEM_cert_to_DER_cert(answer.json()["value"])
+
+
+def test_a_webhooks_refusal_reaches_the_client_as_the_api_server_words_it(client, fleet):
+    cluster = fleet.add("rke1-canal-br-netfilter")
+    path, patch = f"{CLUSTERS}/{cluster.id}", {"metadata": {"labels": {"x": "y"}}}
+    headers = {"Content-Type": "application/merge-patch+json"}
+    webhook = "rancher.cattle.io.clusters.management.cattle.io"
+    fleet.faults.add("deny", skip=1, count=1, **refused_by_webhook(webhook, "clusters are frozen"))
+
+    assert client.patch(path, json=patch, headers=headers).status_code == 200
+    refused = client.patch(path, json={"metadata": {"labels": {"x": "z"}}}, headers=headers, params={"dryRun": "All"})
+    assert (refused.status_code, refused.json()["reason"]) == (422, "Invalid")
+    assert refused.json()["message"] == f'admission webhook "{webhook}" denied the request: clusters are frozen'
+    assert client.get(path).json()["metadata"]["labels"]["x"] == "y"
+    assert client.patch(path, json=patch, headers=headers).status_code == 200
+
+
+def test_a_right_that_was_taken_away_ends_writes_and_neither_reads_nor_questions(client, fleet):
+    cluster = fleet.add("rke1-canal-br-netfilter")
+    words = right_taken_away("user-admin", "patch", "clusters", "management.cattle.io", "", cluster.id)
+    fleet.faults.add("deny", **words)
+
+    answer = client.delete(f"{CLUSTERS}/{cluster.id}")
+    assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
+    assert 'User "user-admin" cannot patch resource "clusters"' in answer.json()["message"]
+    assert client.post(f"/v3/clusters/{cluster.id}?action=backupEtcd").json()["code"] == "Forbidden"
+    assert client.get(f"{CLUSTERS}/{cluster.id}").status_code == 200
+    review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "clusters", "group": "management.cattle.io"}}}
+    questions = "/k8s/clusters/local/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    assert client.post(questions, json=review).status_code == 201
