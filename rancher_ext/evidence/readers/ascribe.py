@@ -29,6 +29,9 @@ _NODE_FOLDER = re.compile(r"(?:^|/)nodes/(?P<host>[a-z0-9][a-z0-9.-]{0,252})/")
 _HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")
 # What the API gave is about the whole cluster, wherever it was asked.
 _OF_THE_CLUSTER = re.compile(r"(?:^|/)(?:kubectl|cluster-resources)/|(?:^|/)podlogs/(?!k8s_)[^/_]+$")
+_NODES = re.compile(r"(?:^|/)nodes?\.(?:json|ya?ml)$")
+_LIST_OF_NODES = 8 << 20
+_HEARTBEAT = re.compile(rb'lastHeartbeatTime"?: "?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z')
 _DATES = ("%a %b %d %H:%M:%S %Z %Y", "%a %b %d %I:%M:%S %p %Z %Y", "%a %d %b %Y %I:%M:%S %p %Z")
 
 
@@ -137,7 +140,9 @@ def node_names(nodes: Iterable[NodeFacts]) -> dict[str, str]:
 
 
 def collected_at(bundle: Bundle) -> datetime | None:
-    """When the evidence was taken: from our manifest, from a log collector's clock or folder, else unknown."""
+    """When the evidence was taken: from our manifest, from a log collector's clock or folder, by the last time that a node was
+    heard of in a list of nodes; else unknown.
+    """
     if bundle.manifest is not None:
         return bundle.manifest.collected_at
     moments = []
@@ -152,7 +157,20 @@ def collected_at(bundle: Bundle) -> datetime | None:
                 moment = None
         if moment is not None:
             moments.append(moment)
-    return max(moments, default=None)
+    return max(moments or _heartbeats(bundle), default=None)
+
+
+def _heartbeats(bundle: Bundle) -> list[datetime]:
+    """Nodes report every five minutes at the latest, and nobody hears of them after the list was asked for."""
+    heads = (bundle[path].read_bytes(_LIST_OF_NODES) for path in bundle if _NODES.search(path))
+    found = {stamp for head in heads for stamp in _HEARTBEAT.findall(head)}
+    moments = []
+    for stamp in found:
+        try:
+            moments.append(datetime.fromisoformat(stamp.decode()).replace(tzinfo=UTC))
+        except ValueError:
+            continue
+    return moments
 
 
 def _date(text: str) -> datetime | None:

@@ -21,7 +21,7 @@ _DISTRIBUTION = {b"rancher": "rke1", b"rke2": "rke2", b"k3s": "k3s"}
 _CNI_OF_POD = (
     ("canal", re.compile(r"^(?:rke2-)?canal(?:-|$)")),
     ("flannel", re.compile(r"^(?:rke2-|kube-)?flannel(?:-|$)")),
-    ("calico", re.compile(r"^(?:calico-(?:node|typha)|rke2-calico)(?:-|$)")),
+    ("calico", re.compile(r"^(?:calico-(?:node|typha)|rke2-calico|tigera-operator)(?:-|$)")),
     ("cilium", re.compile(r"^(?:rke2-)?cilium(?:-|$)")),
     ("other", re.compile(r"^(?:weave-net|kube-router|antrea-agent|aws-node|kube-ovn|ovs-ovn)(?:-|$)")),
 )

@@ -26,6 +26,7 @@ K3S = {"kind": "Cluster", "apiVersion": "provisioning.cattle.io/v1", "metadata":
         ({"pods.txt": "kube-system  rke2-canal-5wq7t  0/2  Init:Error  9  2h\n"}, ("rke2", "canal", "")),
         ({"pods.txt": "kube-system  canal-5wq7t  0/2  Init:Error  9  2h\n"}, ("unknown", "canal", "")),
         ({"logs/kube-system/calico-node-x/calico-node.log": "x"}, ("unknown", "calico", "")),
+        ({"pods.txt": "tigera-operator  tigera-operator-5b8c-x2k  1/1  Running  0  11m\n"}, ("unknown", "calico", "")),
         ({"logs/kube-flannel/kube-flannel-ds-x/kube-flannel.log": "x"}, ("unknown", "flannel", "")),
         ({"logs/k3s/agent.log": "x"}, ("k3s", "unknown", "")),
         ({"nodes.txt": "a  Ready  worker  2d  v1.31.9+rke2r1\nb  NotReady  worker  2d  v1.32.2+rke2r1\n"}, ("rke2", "unknown", "v1.32.2+rke2r1")),

@@ -90,6 +90,21 @@ def test_a_pod_knows_how_long_ago_it_was_restarted():
     assert [pod.restarted for pod in facts_of(a_pod([RUNNING, CRASHING]), manifest=manifest).pods] == [None]
 
 
+def test_without_a_manifest_the_last_word_of_a_node_tells_when_the_evidence_was_taken():
+    """`2025-13-99` stands for what no clock shows: it is passed over."""
+    ended = {"lastState": {"terminated": {"exitCode": 1, "finishedAt": "2025-03-04T09:08:30Z"}}}
+    beats = [
+        {"type": "Ready", "status": "True", "lastHeartbeatTime": stamp}
+        for stamp in ("2025-03-04T10:08:30Z", "2025-13-99T10:09:00Z", "2025-03-04T10:01:00Z")
+    ]
+    files = {
+        "pods.json": json.dumps(a_pod([RUNNING | ended])),
+        "nodes.json": json.dumps(NODE | {"status": {"conditions": beats}}, indent=2),
+    }
+
+    assert [pod.restarted for pod in read_facts(Bundle.of(files)).pods] == [3600]
+
+
 def test_what_containers_said_last_is_text_for_patterns():
     messages = [message for message, _ in facts_of(a_pod([RUNNING, CRASHING])).messages]
 
