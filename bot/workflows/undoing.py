@@ -1,13 +1,19 @@
 """How is everything put back? Last write first, each read before it is written, and read back afterwards."""
 
+from datetime import timedelta
+
+from bot.errors import BotError
 from bot.incidents.incident import Incident, State
 from bot.reports.comment import put_back_comment
 from bot.workflows.room import SHOWN, Json, audited, failed_note, written_note
 from bot.workflows.telling import Telling
 from rancher_ext.errors import DroverError
 from rancher_ext.evidence.archive import write_archive
-from rancher_ext.remediation.change import is_back
+from rancher_ext.remediation.change import Target, Write, is_back
+from rancher_ext.remediation.spec import still_to_reach, switches_drain_on_again
 
+# Machines get what is put back one after the other; drain stays off for that long at the most, then a person decides.
+REACHED_WITHIN = timedelta(minutes=30)
 # Where something of ours may be in the cluster, so that there is something to put back.
 _CHANGED = frozenset(
     {
@@ -21,6 +27,16 @@ _CHANGED = frozenset(
         State.REJECTED,
     }
 )
+
+
+class NotReachedYetError(BotError):
+    """What was put back has not reached every machine, and the next write would keep it from them."""
+
+
+class NotReachedError(BotError):
+    """The same, after the time that it is waited for."""
+
+    lasting = True
 
 
 class Undoing(Telling):
@@ -55,6 +71,7 @@ class Undoing(Telling):
         results = []
         for number, write in enumerate(reversed(step.writes)):
             once = f"{name}-{number}" if number else name
+            self._after_the_machines(row, target, write)
             told = {"actor": "drover", "rule": "undo"} | audited(write, back=True)
             turn = self._intend(row, once, "intend-undo", "about to put back", told)
             self._leases.keep(row)
@@ -68,6 +85,36 @@ class Undoing(Telling):
             "wrote": any(back.wrote for back in results),
             "seen": "; ".join(back.seen for back in results[:SHOWN]),
         }
+
+    def _after_the_machines(self, row: Incident, target: Target, write: Write) -> None:
+        """Drain is switched on again when every machine has what was put back before: without the agent no drain ends.
+
+        Switched on at once it would hold the restored configuration back, and the machines would keep the failed one.
+        """
+        if not switches_drain_on_again(write) or target.snapshot.connected is True or is_back(target, write):
+            return
+        changed = restored = None
+        for record in self._parts.store.audit(row.id):
+            if record.what == "write":
+                changed, restored = (record.at, None) if changed is None or restored else (changed, None)
+            elif record.what == "undo" and "upgradeStrategy" not in record.place:
+                restored = record.at
+        if changed is None or restored is None:
+            return
+        waiting = still_to_reach(target.snapshot, changed=changed, restored=restored)
+        if not waiting:
+            return
+        machines = f"{len(waiting)} of {len(target.snapshot.machines)} machines ({waiting[0]}{', …' if len(waiting) > 1 else ''})"
+        if self._now - restored < REACHED_WITHIN:
+            raise NotReachedYetError(
+                f"{machines} have not applied what was put back, and a drain would keep it from them",
+                cure="It is looked at again.",
+            )
+        raise NotReachedError(
+            f"everything else is put back, but {machines} have not applied it within {REACHED_WITHIN.seconds // 60} min, so"
+            f" {write.place} is left off",
+            cure=f"Set {write.place} to true once the machines have it, or the agent is connected.",
+        )
 
     def rolled_back(self, incident: str, why: str) -> Json:
         if self._get(incident).state not in {State.ROLLING_BACK, State.ROLLED_BACK}:

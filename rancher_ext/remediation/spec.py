@@ -6,17 +6,22 @@ while they are being mended, an operation that holds every plan back, a drain th
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeGuard
 
 from rancher_ext.client.changes import Place, Value
 from rancher_ext.client.kubernetes import CONTROL_PLANES, PROVISIONING_CLUSTERS
 from rancher_ext.errors import NotFound, RancherError
 from rancher_ext.fleet.cluster import Distribution, Management
 from rancher_ext.fleet.parse import mapping, text
+from rancher_ext.fleet.snapshot import ClusterSnapshot
 from rancher_ext.remediation.action import NotPossible
-from rancher_ext.remediation.change import Change, Target
+from rancher_ext.remediation.change import Change, Target, Write
 
 RKE_CONFIG = ("spec", "rkeConfig")
+_DRAIN_OPTIONS = ("controlPlaneDrainOptions", "workerDrainOptions")
+# Rancher's clock may be behind ours when it dates a plan.
+_CLOCKS_APART = timedelta(minutes=1)
 DEFAULT_CLUSTER_CIDR = "10.42.0.0/16"
 # Phases in which an operation is over; in any other one no other plan reaches the machines.
 _OVER = frozenset({"", "Finished", "Failed", "Done"})
@@ -93,11 +98,39 @@ def drain_changes(target: Target, item: Mapping[str, Any]) -> list[Change]:
     if target.snapshot.connected is True or len(target.snapshot.machines) < 2:
         return []
     changes = []
-    for options in ("controlPlaneDrainOptions", "workerDrainOptions"):
+    for options in _DRAIN_OPTIONS:
         path = (*RKE_CONFIG, "upgradeStrategy", options, "enabled")
         if Value.of(item, path) == Value(present=True, value=True):
             changes.append(change_of(target, item, path, Value(present=True, value=False)))
     return changes
+
+
+def switches_drain_on_again(write: Write) -> TypeGuard[Change]:
+    """Would taking this write back make later restarts wait for a drain?"""
+    return (
+        isinstance(write, Change)
+        and write.place.path in {(*RKE_CONFIG, "upgradeStrategy", options, "enabled") for options in _DRAIN_OPTIONS}
+        and write.before == Value(present=True, value=True)
+    )
+
+
+def still_to_reach(snapshot: ClusterSnapshot, *, changed: datetime, restored: datetime) -> list[str]:
+    """The machines that have not applied what was put back at `restored`.
+
+    A machine whose plan is older than the change itself never got it, and has nothing to get rid of. Where plans may not be
+    read, the condition that Rancher keeps beside them tells as much. A machine that never registered gets no plan.
+    """
+    waiting = []
+    for machine in snapshot.machines:
+        applied = machine.condition("PlanApplied")
+        if machine.plan is not None:
+            done, since = machine.plan.applied, machine.plan.updated
+        else:
+            done, since = bool(applied and applied.status), applied.since if applied else None
+        up_to_date = done and since is not None and (since >= restored or since < changed - _CLOCKS_APART)
+        if machine.registered and not up_to_date:
+            waiting.append(machine.name)
+    return waiting
 
 
 def restart_effect(target: Target, *, drains: int) -> str:

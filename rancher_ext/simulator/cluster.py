@@ -7,6 +7,10 @@ carries the time at which it came about.
 A write of a client changes the wanted configuration at once. As with Rancher it then takes time until it counts:
 RKE2/K3s: planner accepts (1 s), plans are written (3 s), node agents apply (12 s). RKE1: `rke up` runs for 15 s with
 condition `Updated` Unknown. Only what was delivered is looked at by a scenario's transitions.
+
+Where drain is on, RKE2/K3s drain a machine before they write it a plan that restarts its service. That goes through the agent: without
+one it never ends, and no plan is written (R13 `pkg/capr/planner/drain.go`). Machines that never were nodes, and a single one, are
+not drained. Simplified: all machines of a cluster wait together.
 """
 
 import threading
@@ -31,6 +35,16 @@ Json = dict[str, Any]
 
 ACCEPTED_AFTER, PLANNED_AFTER, APPLIED_AFTER, RKE_UP_TAKES = 1.0, 3.0, 12.0, 15.0
 REMOVED_AFTER = 30.0
+DRAIN_ASKED_AGAIN, RESTART_TAKES = 60.0, 60.0
+# What a machine's plan is made of; of these, what restarts its service.
+_IN_PLANS = (
+    "machineGlobalConfig",
+    "machineSelectorConfig",
+    "machineSelectorFiles",
+    "registries",
+    "provisionGeneration",
+)
+_QUIET_IN_PLANS = ("chartValues", "additionalManifest")
 ILL_HEARTBEAT, WELL_HEARTBEAT = 60.0, 300.0
 LOG_LIMIT = 10_000  # characters that Rancher keeps in provisioning-log
 NEVER = float("inf")
@@ -100,6 +114,7 @@ class SimCluster:
         self._downstream: Store | None = None
         self._fill_downstream: Callable[[SimCluster, Store], None] = lambda _c, _s: None
         self._delivery: Delivery | None = None
+        self._draining = False  # a plan waits for a drain that nobody can make
         self._removal: float | None = None
         self._armed: dict[int, float] = {}
         self._pod_deleted = False
@@ -155,7 +170,8 @@ class SimCluster:
 
     @property
     def standing(self) -> Standing:
-        key = (self.state, self.entered, self.now, self._delivery is None, self.was_connected, self.was_active)
+        moving = (self._delivery is None, self._draining)
+        key = (self.state, self.entered, self.now, moving, self.was_connected, self.was_active)
         if self._standing is None or self._standing[0] != key:
             self._standing = (key, self._stand())
         return self._standing[1]
@@ -179,6 +195,8 @@ class SimCluster:
     def text(self) -> str:
         """What Rancher waits for, with names filled in."""
         text = self.facts.text
+        if self._draining:
+            text = "draining {bootstrap_tier} node(s) {first}: draining node"
         if self._delivery is not None and not text and self.provisioned_v2:
             text = "configuring {bootstrap_tier} node(s) {first}: waiting for plan to be applied"
         if "{" not in text:
@@ -420,15 +438,27 @@ class SimCluster:
         if self.was_active and self.provisioned_v2:
             self.operations.note(self.wanted, config, at)
         self.wanted = config
+        self._draining = False
         takes = RKE_UP_TAKES if self.rke1 else APPLIED_AFTER
         self._delivery = Delivery(config, at + ACCEPTED_AFTER, at + PLANNED_AFTER, at + takes)
+        if self._may_drain and _in_plans(self.planned, quiet=False) != _in_plans(config, quiet=False):
+            # One machine after the other: the last one gets its plan when all others have restarted.
+            later = RESTART_TAKES * (len(self.identity.machines) - 1)
+            self._delivery.planned += later
+            self._delivery.applied += later
         self._note(at)
 
     def _deliver(self, delivery: Delivery, at: float) -> None:
         if at >= delivery.planned and self.planned is not delivery.config:
+            self._draining = self._waits_for_drain(delivery.config)
+            if self._draining:
+                delivery.planned = at + DRAIN_ASKED_AGAIN
+                delivery.applied = delivery.planned + APPLIED_AFTER - PLANNED_AFTER
+                return
+            if self.rke1 or _in_plans(self.planned) != _in_plans(delivery.config):
+                self.plan_updated = at
+                self.probes_passed = None
             self.planned = delivery.config
-            self.plan_updated = at
-            self.probes_passed = None
         if at < delivery.applied:
             return
         if self.counts.checked_in == 0 and self.provisioned_v2:
@@ -439,6 +469,23 @@ class SimCluster:
         if self.rke1:
             self.proxies += 1
         self._arm(at)
+
+    @property
+    def _may_drain(self) -> bool:
+        """Would a drain, where it is on, have no end?"""
+        once_nodes = self.provisioned_v2 and self.was_connected and len(self.identity.machines) > 1
+        return once_nodes and not self.facts.connected
+
+    def _waits_for_drain(self, config: Json) -> bool:
+        if not self._may_drain:
+            return False
+        if _in_plans(self.planned, quiet=False) == _in_plans(config, quiet=False):
+            return False
+        strategy = (config.get("rkeConfig") or {}).get("upgradeStrategy") or {}
+        servers = any(m.has("etcd") or m.has("controlplane") for m in self.identity.machines)
+        workers = not all(m.has("etcd") or m.has("controlplane") for m in self.identity.machines)
+        tiers = [("controlPlaneDrainOptions", servers), ("workerDrainOptions", workers)]
+        return any(there and (strategy.get(name) or {}).get("enabled") is True for name, there in tiers)
 
     def did(self, deed: str, at: float | None = None) -> None:
         """A client did something that a scenario may wait for."""
@@ -510,6 +557,12 @@ class SimCluster:
         return self.facts.not_ready_as == "kubelet-stopped" and any(
             m.node == node and not self.is_ready(m) for m in self.identity.machines
         )
+
+
+def _in_plans(config: Json, *, quiet: bool = True) -> list[Any]:
+    rke = config.get("rkeConfig") or {}
+    keys = (*_IN_PLANS, *_QUIET_IN_PLANS) if quiet else _IN_PLANS
+    return [config.get("kubernetesVersion"), *(rke.get(key) for key in keys)]
 
 
 def _names(names: list[str]) -> str:

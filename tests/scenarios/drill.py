@@ -296,12 +296,14 @@ _INSIDE = tuple(
         ("helm.cattle.io/v1", "HelmChartConfig"),
     )
 )
+_ON_NODES = "on the nodes of"
 
 
 def portrait(world: World) -> dict[str, Json]:
     """What a plan could change, by kind and name, without what servers and controllers keep there for themselves."""
     cluster = world.sim(NAME)
     found: dict[str, Json] = {}
+    strategy = {"upgradeStrategy": None}
     with world.fleet.lock:
         for resource in _LOCAL:
             for item in world.fleet.local.objects(resource):
@@ -310,6 +312,9 @@ def portrait(world: World) -> dict[str, Json]:
         for resource in _INSIDE:
             for item in cluster.downstream.objects(resource):
                 found[f"{resource.kind} {item['metadata']['name']}"] = _bare(item)
+        # What is put back in Rancher and never reaches the machines is not put back. How they are drained is no part of their plans.
+        ran = cluster.delivered
+        found[f"{_ON_NODES} {cluster.name}"] = {**ran, "rkeConfig": {**(ran.get("rkeConfig") or {}), **strategy}}
     return found
 
 
@@ -356,7 +361,7 @@ def compared(before: Mapping[str, Json], after: Mapping[str, Json], plan: Plan) 
     undeclared = [each for each in different if each.split()[-1] not in names]
     if undeclared:
         return f"NO: {', '.join(undeclared)}", False
-    kinds = sorted({each.split()[-2] for each in different})
+    kinds = sorted({each.split()[-2] for each in different if not each.startswith(_ON_NODES)})
     return f"as declared ({', '.join(kinds)} stay)", True
 
 

@@ -39,13 +39,18 @@ SHAPES = (
     "node-podcidr-not-allocated@rke2-canal-many",
 )
 # Plans of several writes: one of them can be refused after another one was made.
-SEVERAL = ("canal-rbac-forbidden@rke1-flannel", "canal-crd-missing@rke2-canal")
+SEVERAL = (
+    "canal-rbac-forbidden@rke1-flannel",
+    "canal-crd-missing@rke2-canal",
+    "kubelet-flag-while-drained@rke2-canal",
+)
 QUICK: tuple[Drill, ...] = (
     ("flannel-br-netfilter-missing@rke1-canal", Injected.NOTHING),
     ("helm-values-invalid@rke2-canal", Injected.NOTHING),
     ("helm-values-invalid@rke2-canal", Injected.NO_EFFECT),
     ("canal-rbac-forbidden@rke2-canal", Injected.NO_EFFECT),
     ("kubelet-flag-in-configuration@k3s-flannel", Injected.NOTHING),
+    ("kubelet-flag-while-drained@rke2-canal", Injected.NO_EFFECT),
     ("helm-values-invalid@rke2-canal", Injected.REFUSED),
     ("canal-rbac-forbidden@rke1-flannel", Injected.REFUSED_LATER),
     ("helm-values-invalid@rke2-canal", Injected.REFUSED_UNDO),
