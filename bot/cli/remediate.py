@@ -56,7 +56,7 @@ def command(cluster: str, playbook: str, dry_run: bool | None, yes: bool) -> int
 
     The policy decides as it does for the service; your word counts as one approval, with the highest role: whoever has Drover's
     own token could write to the cluster anyway. With a running service it is the service that does the work, and this command
-    follows it. Without one this command does it alone. Ctrl-C never leaves half a change: what was begun is in the database,
+    follows it; `--playbook` holds there, too. Without one this command does it alone. Ctrl-C never leaves half a change: what was begun is in the database,
     and the service, or this command said again, goes on from there.
 
     Exit status: 0 done, 11 refused, 12 undone, 2 error.
@@ -130,18 +130,14 @@ def _run(settings: Settings, key: ClusterKey, uid: str, digest: str | None, play
     """On our own where no service runs, else through it. `digest` None only follows what is under way."""
     settings.make_home()
     with presence(settings, alone=True, patience=1.0) as alone:
-        if not alone and playbook is not None:
-            return _refused(
-                "a running service chooses its own playbook; stop it, or approve its plan without --playbook"
-            )
         try:
             with road(settings, key, uid, alone=alone, playbook=playbook) as way:
-                return _walk(settings, way, key, digest)
+                return _walk(settings, way, key, digest, playbook.id if playbook else "")
         except KeyboardInterrupt:
             return _stopped(settings, key, alone=alone)
 
 
-def _walk(settings: Settings, way: Road, key: ClusterKey, digest: str | None) -> int:
+def _walk(settings: Settings, way: Road, key: ClusterKey, digest: str | None, playbook: str) -> int:
     def show(head: str, text: str) -> None:
         line = Text(head, style="dim")
         line.append(f" {text}")
@@ -155,7 +151,7 @@ def _walk(settings: Settings, way: Road, key: ClusterKey, digest: str | None) ->
         return _refused("the cluster is not stuck any more, or a service has not seen it as such yet")
     follower = Follower(way.store, row.id, show)
     if digest is not None and row.state not in ACTING:
-        agreed = _agree(settings, way, follower, row, digest)
+        agreed = _agree(settings, way, follower, row, digest, playbook)
         if agreed:
             return _refused(agreed)
 
@@ -172,7 +168,7 @@ def _walk(settings: Settings, way: Road, key: ClusterKey, digest: str | None) ->
     return _ended(row)
 
 
-def _agree(settings: Settings, way: Road, follower: Follower, row: Incident, digest: str) -> str:
+def _agree(settings: Settings, way: Road, follower: Follower, row: Incident, digest: str, playbook: str) -> str:
     """Bring the incident to this plan, and approve it where the policy asks. Returns why that could not be, or nothing."""
     waiting = {State.REPORTED, State.AWAITING_APPROVAL}
 
@@ -188,7 +184,7 @@ def _agree(settings: Settings, way: Road, follower: Follower, row: Incident, dig
     row = follower.until(told, "the diagnosis")
     if row.state not in ACTING and (row.plan is None or row.plan["digest"] != digest or row.state not in waiting):
         looks = follower.found() + 2
-        word = {"kind": "again", "by": _name(), "keep": True}
+        word = {"kind": "again", "by": _name(), "keep": True, "playbook": playbook}
         way.send(row.id, word, f"{row.id}/terminal/{_name()}/again/{row.attempt}")
         row = follower.until(told, "a fresh look")
     if row.state in ACTING or row.state.over:

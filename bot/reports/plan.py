@@ -16,10 +16,15 @@ _DIFF = 12_000
 _LINES = 8_000
 
 
-def plan_reply(plan: Plan, explained: Explained | None = None, *, in_force: bool = True) -> str:
+def plan_reply(plan: Plan, explained: Explained | None = None, *, in_force: bool = True, offered: bool = False) -> str:
     """Every change in order, then proof and undo, then the policy's answer with all that was looked at."""
     head = f"Plan `{plan.short}`: {prose(plan.title, 200)} ({plan.risk}, undo {plan.undo}, usually done in {spoken(plan.expected)})"
-    if not in_force:
+    if offered:
+        head += (
+            f"\n**Not the plan in force.** `/drover approve {plan.short}` agrees to it all the same: the incident then plans with"
+            " this playbook instead."
+        )
+    elif not in_force:
         head += "\n**Not the plan in force**: this is what it would be, and it cannot be approved here."
     budget = max(400, _DIFF // len(plan.steps))
     steps, hidden = fit(

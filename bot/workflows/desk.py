@@ -24,6 +24,7 @@ from bot.policy.schema import Policy
 from bot.ports import IssueTracker, Membership, Role
 from bot.reports.comment import status_comment
 from bot.reports.escape import code_span, escape_markdown
+from bot.workflows.choice import offered
 from bot.workflows.engine import Engine
 from bot.workflows.incident_flow import TOPIC
 from bot.workflows.nodes_desk import NodesDesk
@@ -248,15 +249,18 @@ class Desk(ServiceDesk, NodesDesk):
             )
             if nodes is not None:
                 return nodes
-        if row.plan is None:
+        other = offered(self._parts.store, row.id, digest_prefix)
+        if row.plan is None and other is None:
             return Outcome(False, "There is no plan to approve: see the issue for what a person can do.")
         if row.state in {State.REMEDIATING, State.VERIFYING, State.ROLLING_BACK}:
             return Outcome(False, f"The plan is already running ({row.state}).")
-        plan = Plan.from_json(row.plan)
-        if not names_plan(digest_prefix, plan.digest):
+        in_force = Plan.from_json(row.plan) if row.plan else None
+        plan = in_force if in_force and names_plan(digest_prefix, in_force.digest) else other
+        if plan is None:
+            assert in_force is not None
             return Outcome(
                 False,
-                f"The plan is now `{plan.short}`, not {code_span(digest_prefix[:12])}: read it again, please, and approve that one.",
+                f"The plan is now `{in_force.short}`, not {code_span(digest_prefix[:12])}: read it again, please, and approve that one.",
             )
         if row.state not in {State.REPORTED, State.AWAITING_APPROVAL}:
             return Outcome(False, f"This incident is {row.state}; `/drover retry` makes a fresh plan first.")
@@ -277,7 +281,12 @@ class Desk(ServiceDesk, NodesDesk):
         # Noted first: when the comment changes before the incident has read this, that has to be known.
         self._parts.store.set_note(f"approval:{comment_id}", row.id)
         once = f"approve-{comment_id}-{comment_updated_at.isoformat()}"
-        return self._send(row, {"kind": "approve", "approval": approval.to_json()}, once, by)
+        told = self._send(row, {"kind": "approve", "approval": approval.to_json()}, once, by)
+        if plan is in_force or not told.done:
+            return told
+        # It was shown and is not in force: the incident plans anew with its playbook, and then the approval counts.
+        again = {"kind": "again", "by": by, "keep": True, "playbook": plan.playbook}
+        return self._send(row, again, f"{once}-chosen", by)
 
     def reject(self, incident: str, reason: str, by: str) -> Outcome:
         row = self._parts.store.get(incident)

@@ -149,7 +149,9 @@ class Room:
         return Snooze.from_json(self._parts.store.note(snoozed_note(row.id)))
 
     def _facts(self, row: Incident, plan: Plan, snapshot: ClusterSnapshot) -> Facts:
-        best = self._best_finding(row) or {}
+        findings = (row.diagnosis or {}).get("findings") or []
+        mended = next((finding for finding in findings if finding["signature"] == plan.signature), None)
+        best = mended or self._best_finding(row) or {}
         snooze = self._snooze(row)
         return Facts(
             risk=plan.risk,

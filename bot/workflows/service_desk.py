@@ -12,6 +12,7 @@ from bot.reports.durations import moment, spoken
 from bot.reports.escape import code_span, escape_markdown
 from bot.reports.logs import logs_reply
 from bot.reports.plan import explanation_reply, plan_reply
+from bot.workflows.choice import mended_by, offer
 from bot.workflows.parts import Parts
 from bot.workflows.room import Room
 from bot.workflows.story import kept_evidence
@@ -131,21 +132,26 @@ class ServiceDesk:
 
     def _other_plan(self, row: Incident, playbook: Playbook, name: str) -> str:
         room = Room(self._parts)
-        about = name if name in playbook.signatures else playbook.signatures[0]
+        finding = mended_by(playbook, row.diagnosis)
+        about = (
+            str(finding["signature"]) if finding else name if name in playbook.signatures else playbook.signatures[0]
+        )
         try:
             target: Target = room._target(row)  # noqa: SLF001 - a room of our own
             made = make_plan(playbook, about, target, self._parts.knowledge.actions)
         except DroverError as error:
             made = Explanation(playbook.id, playbook.title, error.message, playbook.explain)
-        return explanation_reply(made) if isinstance(made, Explanation) else self._shown(row, made, in_force=False)
+        if isinstance(made, Explanation):
+            return explanation_reply(made)
+        if finding is not None:
+            offer(self._parts.store, row.id, made)
+        return self._shown(row, made, in_force=False, offered=finding is not None)
 
-    def _shown(self, row: Incident, plan: Plan, *, in_force: bool) -> str:
+    def _shown(self, row: Incident, plan: Plan, *, in_force: bool, offered: bool = False) -> str:
         room = Room(self._parts)
         try:
             facts = room._facts(row, plan, room._snapshot(row))  # noqa: SLF001
         except DroverError as error:
             # Rancher is away: the plan is still the plan.
-            return (
-                f"{plan_reply(plan, in_force=in_force)}\n\nThe policy was not asked: {escape_markdown(error.message)}."
-            )
-        return plan_reply(plan, explain(self._parts.policy(), facts), in_force=in_force)
+            return f"{plan_reply(plan, in_force=in_force, offered=offered)}\n\nThe policy was not asked: {escape_markdown(error.message)}."
+        return plan_reply(plan, explain(self._parts.policy(), facts), in_force=in_force, offered=offered)

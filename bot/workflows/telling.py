@@ -7,6 +7,7 @@ from bot.incidents.incident import Incident, State
 from bot.incidents.snooze import SNOOZABLE
 from bot.reports.comment import not_applied_comment, reopened_comment, status_comment, superseded_comment
 from bot.reports.issue import issue_draft
+from bot.workflows.choice import choose
 from bot.workflows.room import Json, Room
 
 _log = structlog.get_logger("steps")
@@ -50,6 +51,8 @@ class Telling(Room):
             f"{message.get('by', 'Drover')} asked for a fresh look",
             once=f"again-{message.get('once', '')}",
         )
+        if "playbook" in message or not message.get("keep"):
+            choose(self._parts.store, incident, str(message.get("playbook") or ""))
         # A fresh diagnosis keeps them: they name a digest, and count only if the new plan has the same one.
         approval = row.approval if message.get("keep") else None
         self._parts.store.update(incident, self._now, attempt=row.attempt + 1, approval=approval)

@@ -3,9 +3,10 @@
 import threading
 from typing import Any
 
-from bot.incidents.incident import State
+from bot.incidents.incident import Incident, State
 from bot.policy.approvals import Approval
 from bot.policy.decide import decide, decision_json
+from bot.workflows.choice import chosen, mended_by
 from bot.workflows.parts import Parts
 from bot.workflows.probe_offer import Offering
 from bot.workflows.room import Json, Room
@@ -13,6 +14,7 @@ from rancher_ext.detection.classify import is_well
 from rancher_ext.errors import NotFound
 from rancher_ext.evidence.archive import open_bundle, write_archive
 from rancher_ext.remediation.plan import Explanation, Plan, make_plan
+from rancher_ext.remediation.playbook import Playbook
 
 # Collections side by side: in a storm the rest waits its turn instead of crowding Rancher's proxy.
 COLLECTIONS = 8
@@ -57,8 +59,7 @@ class Understanding(Room):
 
     def _planned(self, incident: str) -> Json:
         row = self._get(incident)
-        best = self._best_finding(row)
-        playbook = self._parts.knowledge.playbooks.get(best["signature"]) if best else None
+        best, playbook = self._remedy(row)
         if best is None or playbook is None:
             self._parts.store.update(incident, self._now, plan=None, explanation=None)
             return {"plan": None}
@@ -71,6 +72,19 @@ class Understanding(Room):
         self._parts.store.update(incident, self._now, **changes)
         self._tell(row, "plan", f"Plan {made.short}: {made.title}", once=f"plan-{row.attempt}-{made.short}")
         return {"plan": made.digest}
+
+    def _remedy(self, row: Incident) -> tuple[Json | None, Playbook | None]:
+        """The finding to mend and the playbook for it: the one somebody chose where it mends something that was found."""
+        known = self._parts.knowledge.playbooks
+        wanted = chosen(self._parts.store, row.id, known)
+        if wanted is not None:
+            finding = mended_by(wanted, row.diagnosis)
+            if finding is not None:
+                return finding, wanted
+            told = f"Nothing was found that {wanted.id} mends, so the catalogue's own playbook is planned"
+            self._tell(row, "plan", told, once=f"not-chosen-{row.attempt}-{wanted.id}")
+        best = self._best_finding(row)
+        return best, known.get(best["signature"]) if best else None
 
     def decide(self, incident: str) -> Json:
         """Ask the policy. `changed` tells whether the issue has to show another answer than before."""

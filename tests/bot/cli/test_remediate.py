@@ -288,11 +288,22 @@ class TestBesideAService:
         assert len(place.writes) == 1
         assert service.parts.store.audit()[0].actor.endswith("(terminal)")
 
-    def test_a_playbook_of_ones_own_is_not_for_a_service(self, drover, place, service):
+    def test_a_playbook_of_ones_own_is_planned_by_the_service_too(self, drover, place, service):
+        """
+        It restarts the network's pods, which does not load a kernel module: so it is put back in the end.
+        """
         place.fleet.add(FOUNDING, NAME)
-        said = drover("remediate", NAME, "--yes", "--playbook", "enable-br-netfilter", **place.env)
+        said = drover("remediate", NAME, "--yes", "--playbook", "restart-cni", **place.env)
+        assert said.status == 12, said.err + said.out
+        row = place.store().all()[0]
+        assert row.plan["playbook"] == "restart-cni"
+        assert {each["path"].split("?")[0].rpartition("/")[2] for each in place.writes} == {"canal"}
+
+    def test_a_playbook_that_mends_nothing_that_was_found_is_refused(self, drover, place, service):
+        place.fleet.add(FOUNDING, NAME)
+        said = drover("remediate", NAME, "--yes", "--playbook", "tolerate-taints", **place.env)
         assert said.status == 11
-        assert "a running service chooses its own playbook" in said.err
+        assert place.writes == []
 
 
 class TestPresence:

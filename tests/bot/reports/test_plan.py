@@ -57,6 +57,10 @@ def test_a_plan_that_is_not_in_force_says_so():
     assert "cannot be approved here" not in plan_reply(a_plan())
 
 
+def test_a_plan_that_is_not_in_force_and_would_help_says_how_to_choose_it():
+    assert f"/drover approve {a_plan().short}" in plan_reply(a_plan(), in_force=False, offered=True)
+
+
 @pytest.mark.parametrize("text", NASTY)
 def test_what_a_cluster_says_stays_text(text):
     plan = a_plan(a_step(title=text, diff=text, effect=text), title=text, proof=(text,), done=((text, text),))
