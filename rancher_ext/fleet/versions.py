@@ -90,7 +90,7 @@ class VersionRange:
         """Raises ValueError with an example when the text is not a range."""
         bounds: list[tuple[str, Version]] = []
         # "> = 1.2" and ">= 1.2" are the same wish.
-        for word in re.sub(r"([<>=]+)\s+", r"\1", text.replace(",", " ")).split():
+        for word in re.sub(r"(?<![<>=])([<>=]{1,2})\s+", r"\1", text.replace(",", " ")).split():
             match = _BOUND.match(word)
             version = Version.parse(re.sub(r"\.x$", "", match["version"])) if match else None
             if match is None or version is None:

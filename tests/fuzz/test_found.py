@@ -3,6 +3,7 @@
 import pytest
 
 from rancher_ext.catalogue.yaml_lines import Problem, read_yaml
+from rancher_ext.fleet.versions import VersionRange
 from tests.fuzz.targets import TARGETS, refused_or_done
 
 
@@ -15,6 +16,14 @@ def test_a_signature_or_policy_that_nests_deep_is_a_problem_and_not_the_end_of_t
 
     assert isinstance(problem, Problem)
     assert "nested" in problem.message
+
+
+def test_a_range_of_nothing_but_operators_is_refused_in_linear_time():
+    """
+    It took the square of its length: minutes for so much, which the time-out of every test is for.
+    """
+    with pytest.raises(ValueError, match="is not a version bound"):
+        VersionRange.parse("=" * 400_000)
 
 
 @pytest.mark.parametrize("name", TARGETS)
