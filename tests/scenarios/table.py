@@ -8,18 +8,48 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 
-from rancher_ext.simulator.troubles import trouble_ids
+from rancher_ext.simulator.troubles import known_troubles, trouble_ids
 from tests.scenarios.drill import HEALS, Injected, Result, drill, line
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- scenarios:begin -->", "<!-- scenarios:end -->"
 
 Drill = tuple[str, Injected]
+
+
+def _trouble_says(key: str, value: object = None) -> Callable[[str], bool]:
+    """Scenarios whose trouble has this in what it is about, whatever the cluster."""
+
+    def says(scenario: str) -> bool:
+        trouble = known_troubles()[scenario.partition("@")[0]]
+        found = {**trouble, **(trouble.get("shows") or {})}.get(key)
+        return found is not None if value is None else found == value
+
+    return says
+
+
+def _where(*words: str) -> Callable[[str], bool]:
+    return lambda scenario: any(word in scenario.partition("@")[2] for word in words)
+
+
+FORMS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("RKE1, Flannel", _where("rke1-flannel")),
+    ("RKE1, Canal", _where("rke1-canal")),
+    ("RKE2, Flannel", _where("rke2-flannel")),
+    ("RKE2, Canal", _where("rke2-canal")),
+    ("K3s, Flannel", _where("k3s-flannel")),
+    ("EC2 node driver", lambda scenario: not _where("-vsphere")(scenario)),
+    ("another node driver", _where("-vsphere")),
+    ("mixed Linux and Windows", _where("-mixed")),
+    ("120 nodes", _where("-many")),
+    ("the agent never connected", _trouble_says("broken", "never")),
+    ("half-way from 1.31 to 1.32", _trouble_says("upgraded")),
+)
 
 # One of every kind of undo, on every distribution: each has all the failures.
 THOROUGH = (
@@ -130,6 +160,20 @@ def summary(results: Sequence[Result]) -> list[str]:
     return head + lines
 
 
+def by_form(results: Sequence[Result]) -> list[str]:
+    """One line for each form of clusters: whether what can be mended was mended, and the rest put back."""
+    head = ["| clusters | mended | put back | a person called, as has to be |", "| --- | --- | --- | --- |"]
+    lines = []
+    for title, belongs in FORMS:
+        mine = [each for each in results if belongs(each.scenario)]
+        healed = [each for each in mine if each.injected in HEALS]
+        back = [each for each in mine if each.injected not in HEALS and each.ended != "escalated"]
+        called = [each for each in mine if each.injected not in HEALS and each.ended == "escalated"]
+        counts = (f"{sum(each.good for each in group)} of {len(group)}" for group in (healed, back, called))
+        lines.append(f"| {title} | {' | '.join(counts)} |")
+    return head + lines
+
+
 def write_between(path: Path, lines: Sequence[str]) -> bool:
     """Whether the file has the marker lines."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -154,10 +198,11 @@ def main() -> None:
     drills = list(QUICK) if given.check else all_drills()
     drills = [each for each in drills if given.only in each[0] and given.injected in {None, each[1]}]
     results = run(drills, given.workers, given.minutes)
-    print("\n".join(["", *rows(results), "", *summary(results)]))
+    short = [*by_form(results), "", *summary(results)]
+    print("\n".join(["", *rows(results), "", *short]))
     if not (given.check or given.only or given.injected):
         write_between(ROOT / "docs" / "scenarios.md", rows(results))
-        write_between(ROOT / "README.md", summary(results))
+        write_between(ROOT / "README.md", short)
     bad = [each for each in results if not each.good]
     print(f"\n{len(results) - len(bad)} of {len(results)} ended as they have to, {len(drills)} were to run")
     sys.exit(1 if bad else 0)
