@@ -23,6 +23,7 @@ from bot.settings import load_settings
 from rancher_ext.simulator.clock import SimClock
 from rancher_ext.simulator.fleet import Fleet
 from rancher_ext.simulator.running import RunningRancher
+from tests import postgres
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +40,7 @@ class Place:
         self.fleet = Fleet(SimClock(speed, origin), "v2.11.3")
         self.server = RunningRancher(self.fleet, tick_every=0.02).start()
         self.home = tmp_path / "home"
+        self.opened = []
         self.env = {
             "RANCHER_URL": self.server.url,
             "RANCHER_TOKEN": self.server.token,
@@ -55,14 +57,26 @@ class Place:
         return [each for each in self.fleet.journal if each["tookEffect"] and "selfsubject" not in each["path"]]
 
     def store(self):
-        return IncidentStore(Database(f"sqlite:///{self.home}/drover.sqlite"))
+        database = Database(self.settings().database_url)
+        self.opened.append(database)
+        return IncidentStore(database)
 
 
 @pytest.fixture
 def place(tmp_path, request):
     made = Place(tmp_path, getattr(request.cls, "speed", SPEED))
     yield made
+    for database in made.opened:
+        database.close()
     made.server.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres_server():
+    if why := postgres.missing():
+        pytest.skip(why)
+    with postgres.running() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -257,6 +271,35 @@ class TestInTheMiddle:
         assert "already; this goes on with it." in said.out
         assert [write["body"][-1]["op"] for write in place.writes] == ["add", "remove"]
         assert broken_link(place.store().audit()) is None
+
+
+class TestInTheMiddleOnPostgres(TestInTheMiddle):
+    """The lock is the database server's: it goes with the connection of a process that was killed, and other machines see it."""
+
+    test_ctrl_c_says_where_it_stands_and_the_next_call_goes_on = None
+
+    @pytest.fixture(autouse=True)
+    def _database(self, place, postgres_server):
+        place.env["DATABASE_URL"] = postgres_server.new_database()
+
+    def test_a_second_terminal_follows_and_writes_nothing_of_its_own(self, drover, place, begin):
+        place.fleet.add("rke1-canal-cure-fails", NAME)
+        process = begin()
+        self.goes_on(drover, place)
+        process.communicate(timeout=60)
+        assert process.returncode == 12
+
+    def test_a_service_does_not_start_beside_a_terminal_at_work_and_does_after_its_death(self, place, begin):
+        place.fleet.add("rke1-canal-cure-fails", NAME)
+        process = begin()
+        with presence(place.settings(), alone=False) as service:
+            assert not service
+        process.kill()
+        process.wait(30)
+        with presence(place.settings(), alone=False, patience=10.0) as service:
+            assert service
+            with presence(place.settings(), alone=True) as terminal:
+                assert not terminal
 
 
 class TestBesideAService:
