@@ -14,7 +14,7 @@ from rancher_ext.bundle.facts import (
     PodFacts,
 )
 
-_AGE = re.compile(r"(\d+)([ydhms])")
+_AGE = re.compile(r"(\d{1,6})([ydhms])")
 _SECONDS = {"y": 31_536_000, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 

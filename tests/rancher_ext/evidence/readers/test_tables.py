@@ -152,7 +152,15 @@ def test_condition_rows(row, expected):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("2h41m", 9660), ("2y14d", 64281600), ("41s", 41), ("<none>", None), ("", None), ("5 m", None)],
+    [
+        ("2h41m", 9660),
+        ("2y14d", 64281600),
+        ("41s", 41),
+        ("<none>", None),
+        ("", None),
+        ("5 m", None),
+        ("9" * 5000 + "h", None),
+    ],
 )
 def test_kubectl_ages(text, seconds):
     assert age_seconds(text) == seconds
