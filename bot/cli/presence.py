@@ -36,6 +36,18 @@ def presence(settings: Settings, *, alone: bool, patience: float = 0.0) -> Itera
         time.sleep(_TRY_AGAIN)
 
 
+def terminal_at_work(settings: Settings) -> bool:
+    """Is it another command that keeps the lock from us, and no service? Services share it."""
+    with presence(settings, alone=False) as shared:
+        return not shared
+
+
+def nobody_there(settings: Settings) -> bool:
+    """Has whoever had the lock let go of it?"""
+    with presence(settings, alone=True) as ours:
+        return ours
+
+
 @contextmanager
 def _file_lock(url: str, *, alone: bool) -> Iterator[bool]:
     import fcntl

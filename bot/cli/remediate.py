@@ -1,7 +1,8 @@
 """`drover remediate`: mend a cluster from the terminal. The same plan, policy, proof and undo as in the service."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -10,8 +11,8 @@ from rich.text import Text
 from bot.adapters.incident_store import IncidentStore
 from bot.cli.plan_view import print_prepared
 from bot.cli.planning import Prepared, prepare, what_is_known
-from bot.cli.presence import presence
-from bot.cli.road import ACTING, SETTLED, Follower, Road, road
+from bot.cli.presence import nobody_there, presence, terminal_at_work
+from bot.cli.road import ACTING, SETTLED, Abandoned, Follower, Road, road
 from bot.cli.shared import (
     EXIT_REFUSED,
     EXIT_UNDONE,
@@ -127,17 +128,35 @@ def _dry_run(prepared: Prepared, *, by_default: bool) -> int:
 
 
 def _run(settings: Settings, key: ClusterKey, uid: str, digest: str | None, playbook: Playbook | None) -> int:
-    """On our own where no service runs, else through it. `digest` None only follows what is under way."""
+    """On our own where no service runs, else through it. `digest` None only follows what is under way.
+
+    Beside another terminal that works on its own we can only follow, and go on in its place should it die.
+    """
     settings.make_home()
-    with presence(settings, alone=True, patience=1.0) as alone:
-        try:
-            with road(settings, key, uid, alone=alone, playbook=playbook) as way:
-                return _walk(settings, way, key, digest, playbook.id if playbook else "")
-        except KeyboardInterrupt:
-            return _stopped(settings, key, alone=alone)
+    while True:
+        with presence(settings, alone=True, patience=1.0) as alone:
+            gone = partial(nobody_there, settings) if not alone and terminal_at_work(settings) else None
+            if gone is not None and digest is not None:
+                return _refused(
+                    "another `drover remediate` works on this database; say it again when that one has ended"
+                )
+            try:
+                with road(settings, key, uid, alone=alone, playbook=playbook) as way:
+                    return _walk(settings, way, key, digest, playbook.id if playbook else "", gone)
+            except KeyboardInterrupt:
+                return _stopped(settings, key, worker="" if alone else "the other terminal" if gone else "the service")
+            except Abandoned:
+                out.print(Text("Whoever did this is gone; this goes on in its place."))
 
 
-def _walk(settings: Settings, way: Road, key: ClusterKey, digest: str | None, playbook: str) -> int:
+def _walk(
+    settings: Settings,
+    way: Road,
+    key: ClusterKey,
+    digest: str | None,
+    playbook: str,
+    gone: Callable[[], bool] | None,
+) -> int:
     def show(head: str, text: str) -> None:
         line = Text(head, style="dim")
         line.append(f" {text}")
@@ -149,7 +168,7 @@ def _walk(settings: Settings, way: Road, key: ClusterKey, digest: str | None, pl
     row = way.store.open_of(key)
     if row is None:
         return _refused("the cluster is not stuck any more, or a service has not seen it as such yet")
-    follower = Follower(way.store, row.id, show)
+    follower = Follower(way.store, row.id, show, gone)
     if digest is not None and row.state not in ACTING:
         agreed = _agree(settings, way, follower, row, digest, playbook)
         if agreed:
@@ -264,14 +283,14 @@ def _ended(row: Incident) -> int:
     return status
 
 
-def _stopped(settings: Settings, key: ClusterKey, *, alone: bool) -> int:
-    """Said once everything that ran in this process has come to its end."""
+def _stopped(settings: Settings, key: ClusterKey, *, worker: str) -> int:
+    """Said once everything that ran in this process has come to its end. `worker` goes on; empty where this was the one."""
     with existing_database(settings) as database:
         row = IncidentStore(database).open_of(key) if database else None
     if row is None:
         err.print(Text("\nStopped. Nothing was changed."))
-    elif not alone:
-        err.print(Text(f"\nStopped following: {row.cluster_name} is {row.state}, and the service goes on with it."))
+    elif worker:
+        err.print(Text(f"\nStopped following: {row.cluster_name} is {row.state}, and {worker} goes on with it."))
     elif row.state in ACTING:
         err.print(
             Text(f"\nStopped while {row.cluster_name} is {row.state}: what was written so far is in place and noted.")

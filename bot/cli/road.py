@@ -30,6 +30,7 @@ SETTLED = frozenset({State.REPORTED, State.AWAITING_APPROVAL, State.ESCALATED, S
 # Nothing at all happens for so long: nobody is working on it.
 _SILENT = 300.0
 _EVERY = 0.25
+_GONE_EVERY = 2.0
 
 Json = Mapping[str, Any]
 Show = Callable[[str, str], None]
@@ -128,6 +129,8 @@ def _alone(settings: Settings, key: ClusterKey, uid: str, playbook: Playbook | N
             steps = type(app.steps)(replace(app.parts, knowledge=replace(app.parts.knowledge, playbooks=named)))
         prefix = incident_id(key.rancher, uid, 0).removesuffix("0")
         app.steps = cast(Any, _OneCluster(steps, prefix))
+        # Known as a worker, so that a service of another name (another machine) takes up what is left open here.
+        app.crew.begin()
         app.engine.launch()
         yield _Alone(app)
     finally:
@@ -146,10 +149,19 @@ def _asked(settings: Settings) -> Iterator[Road]:
         database.close()
 
 
-class Follower:
-    """Shows an incident's timeline as it grows, and knows when nothing moves any more."""
+class Abandoned(Exception):
+    """Whoever did the work is gone."""
 
-    def __init__(self, store: IncidentBook, incident: str, show: Show) -> None:
+
+class Follower:
+    """Shows an incident's timeline as it grows, and knows when nothing moves any more.
+
+    `gone` asks whether whoever does the work is gone; None where that is not for us to say.
+    """
+
+    def __init__(self, store: IncidentBook, incident: str, show: Show, gone: Callable[[], bool] | None = None) -> None:
+        self._gone = gone
+        self._asked = time.monotonic()
         self._store = store
         self._incident = incident
         self._show = show
@@ -176,12 +188,19 @@ class Follower:
         return row
 
     def until(self, holds: Callable[[Incident], bool], what: str) -> Incident:
-        """Raises StoreError when nothing happens for minutes: a workflow of another worker waits for that worker."""
+        """Raises StoreError when nothing happens for minutes: a workflow of another worker waits for that worker.
+
+        Raises Abandoned when whoever did the work is gone.
+        """
         self._moved = time.monotonic()
         while True:
             row = self.row()
             if holds(row):
                 return row
+            if self._gone is not None and time.monotonic() - self._asked > _GONE_EVERY:
+                self._asked = time.monotonic()
+                if self._gone():
+                    raise Abandoned
             if row.state not in ACTING and not _held(row) and time.monotonic() - self._moved > _SILENT:
                 raise StoreError(
                     f"waited in vain for {what}: {row.id} is {row.state} and nobody works on it",

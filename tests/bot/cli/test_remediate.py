@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
@@ -20,6 +21,7 @@ from bot.cli.presence import presence
 from bot.cli.terminal import take
 from bot.incidents.timeline import broken_link
 from bot.settings import load_settings
+from bot.workflows.incident_flow import TOPIC
 from rancher_ext.simulator.clock import SimClock
 from rancher_ext.simulator.fleet import Fleet
 from rancher_ext.simulator.running import RunningRancher
@@ -289,6 +291,15 @@ class TestInTheMiddleOnPostgres(TestInTheMiddle):
         process.communicate(timeout=60)
         assert process.returncode == 12
 
+    def test_one_that_follows_a_terminal_that_dies_goes_on_in_its_place(self, drover, place, begin):
+        place.fleet.add("rke1-canal-cure-fails", NAME)
+        process = begin()
+        killer = threading.Timer(3.0, process.kill)
+        killer.start()
+        self.goes_on(drover, place)
+        killer.join()
+        assert process.wait(30) == -signal.SIGKILL
+
     def test_a_service_does_not_start_beside_a_terminal_at_work_and_does_after_its_death(self, place, begin):
         place.fleet.add("rke1-canal-cure-fails", NAME)
         process = begin()
@@ -300,6 +311,44 @@ class TestInTheMiddleOnPostgres(TestInTheMiddle):
             assert service
             with presence(place.settings(), alone=True) as terminal:
                 assert not terminal
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+class TestOneAfterTheOther:
+    """A terminal, another one, and a service that shares the database with them and not the name."""
+
+    @pytest.fixture(autouse=True)
+    def _database(self, place, request, kind):
+        if kind == "postgresql":
+            place.env["DATABASE_URL"] = request.getfixturevalue("postgres_server").new_database()
+
+    def test_a_second_terminal_is_told_that_another_one_is_at_work(self, drover, place):
+        place.fleet.add(FOUNDING, NAME)
+        settings = place.settings()
+        settings.make_home()
+        with presence(settings, alone=True) as first:
+            assert first
+            said = drover("remediate", NAME, "--yes", **place.env)
+        assert said.status == 11, said.err
+        assert "another `drover remediate` works on this database" in said.err
+        assert place.writes == []
+        assert drover("remediate", NAME, "--yes", **place.env).status == 0
+
+    def test_a_service_of_another_name_takes_up_what_a_terminal_left(self, drover, place):
+        place.fleet.add("rke1-canal-cure-fails", NAME)
+        assert drover("remediate", NAME, "--yes", **place.env, EXECUTOR_ID="laptop").status == 12
+        app = App(place.settings(EXECUTOR_ID="drover-0"))
+        times = iter([datetime.now(UTC), *(datetime.now(UTC) + timedelta(seconds=10 * beat) for beat in range(1, 60))])
+        app.crew._now = lambda: next(times)
+        app.crew.begin()
+        app.engine.launch()
+        (row,) = place.store().all()
+        for _ in range(40):
+            app.crew.beat()
+        message = {"kind": "close", "reason": "somebody else did it", "by": "maria"}
+        assert app.engine.send(row.id, TOPIC, message, once="close")
+        until(lambda: place.store().get(row.id).state.over)
+        app.stop()
 
 
 class TestBesideAService:
