@@ -10,7 +10,8 @@ from bot.workflows.telling import Telling
 from rancher_ext.errors import DroverError
 from rancher_ext.evidence.archive import write_archive
 from rancher_ext.remediation.change import Target, Write, is_back
-from rancher_ext.remediation.spec import still_to_reach, switches_drain_on_again
+from rancher_ext.remediation.plan import Plan
+from rancher_ext.remediation.spec import still_to_reach, switches_drain_on_again, taken_over
 
 # Machines get what is put back one after the other; drain stays off for that long at the most, then a person decides.
 REACHED_WITHIN = timedelta(minutes=30)
@@ -71,7 +72,7 @@ class Undoing(Telling):
         results = []
         for number, write in enumerate(reversed(step.writes)):
             once = f"{name}-{number}" if number else name
-            self._after_the_machines(row, target, write)
+            self._after_the_machines(row, plan, target, write)
             told = {"actor": "drover", "rule": "undo"} | audited(write, back=True)
             turn = self._intend(row, once, "intend-undo", "about to put back", told)
             self._leases.keep(row)
@@ -86,7 +87,7 @@ class Undoing(Telling):
             "seen": "; ".join(back.seen for back in results[:SHOWN]),
         }
 
-    def _after_the_machines(self, row: Incident, target: Target, write: Write) -> None:
+    def _after_the_machines(self, row: Incident, plan: Plan, target: Target, write: Write) -> None:
         """Drain is switched on again when every machine has what was put back before: without the agent no drain ends.
 
         Switched on at once it would hold the restored configuration back, and the machines would keep the failed one.
@@ -102,18 +103,27 @@ class Undoing(Telling):
         if changed is None or restored is None:
             return
         waiting = still_to_reach(target.snapshot, changed=changed, restored=restored)
-        if not waiting:
+        if waiting:
+            more = ", …" if len(waiting) > 1 else ""
+            told = f"{len(waiting)} of {len(target.snapshot.machines)} machines ({waiting[0]}{more}) have not applied what was put back"
+        elif not taken_over(target, [each for step in plan.steps for each in step.writes]):
+            told = "Rancher has not yet taken over what was put back"
+        else:
             return
-        machines = f"{len(waiting)} of {len(target.snapshot.machines)} machines ({waiting[0]}{', …' if len(waiting) > 1 else ''})"
+        self._tell(row, "proof", f"{told}; drain stays off until then", once=f"reach-{row.attempt}-{told}")
         if self._now - restored < REACHED_WITHIN:
-            raise NotReachedYetError(
-                f"{machines} have not applied what was put back, and a drain would keep it from them",
-                cure="It is looked at again.",
-            )
+            raise NotReachedYetError(f"{told}, and a drain would keep it from them", cure="It is looked at again.")
+        left = " and ".join(
+            ".".join(each.place.path)
+            for step in plan.steps
+            for each in step.writes
+            if switches_drain_on_again(each) and not is_back(target, each)
+        )
+        minutes = REACHED_WITHIN.seconds // 60
         raise NotReachedError(
-            f"everything else is put back, but {machines} have not applied it within {REACHED_WITHIN.seconds // 60} min, so"
-            f" {write.place} is left off",
-            cure=f"Set {write.place} to true once the machines have it, or the agent is connected.",
+            f"everything else is put back, but within {minutes} min {told}, so drain is left off. Once they have it, or the agent"
+            f" is connected, {left} of the cluster is set to true again",
+            cure="`/drover rollback` does that.",
         )
 
     def rolled_back(self, incident: str, why: str) -> Json:

@@ -5,7 +5,7 @@ while they are being mended, an operation that holds every plan back, a drain th
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
@@ -20,6 +20,17 @@ from rancher_ext.remediation.change import Change, Target, Write
 
 RKE_CONFIG = ("spec", "rkeConfig")
 _DRAIN_OPTIONS = ("controlPlaneDrainOptions", "workerDrainOptions")
+# What is copied into the object that the machines' plans are made from.
+_PLANNED = frozenset(
+    {
+        "machineGlobalConfig",
+        "machineSelectorConfig",
+        "machineSelectorFiles",
+        "chartValues",
+        "additionalManifest",
+        "registries",
+    }
+)
 # Rancher's clock may be behind ours when it dates a plan.
 _CLOCKS_APART = timedelta(minutes=1)
 DEFAULT_CLUSTER_CIDR = "10.42.0.0/16"
@@ -131,6 +142,39 @@ def still_to_reach(snapshot: ClusterSnapshot, *, changed: datetime, restored: da
         if machine.registered and not up_to_date:
             waiting.append(machine.name)
     return waiting
+
+
+def taken_over(target: Target, writes: Iterable[Write]) -> bool:
+    """Has Rancher's planner read what stands at these places of the cluster by now?
+
+    Until then it may still plan with what stood there before, also for a machine that has got none of it.
+    """
+    identity = target.snapshot.identity
+    try:
+        cluster = target.local.get(PROVISIONING_CLUSTERS, identity.name, identity.namespace)
+        plane = target.local.get(CONTROL_PLANES, identity.name, identity.namespace)
+    except NotFound:
+        return False
+    observed, generation = mapping(plane, "status").get("observedGeneration"), mapping(plane, "metadata")["generation"]
+    if observed is None or observed != generation:
+        return False
+    places = [
+        write.place.path
+        for write in writes
+        if isinstance(write, Change) and write.place.resource == PROVISIONING_CLUSTERS and _is_planned(write.place.path)
+    ]
+    return all(Value.of(cluster, path) == Value.of(plane, _in_plane(path)) for path in places)
+
+
+def _is_planned(path: tuple[str, ...]) -> bool:
+    """Does the control plane object have it, too? Machine pools and metadata are the cluster's alone."""
+    inside = path[len(RKE_CONFIG)] if path[: len(RKE_CONFIG)] == RKE_CONFIG and len(path) > len(RKE_CONFIG) else ""
+    return path == ("spec", "kubernetesVersion") or inside in _PLANNED
+
+
+def _in_plane(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The control plane object has what is under `rkeConfig` at its top."""
+    return ("spec", *path[len(RKE_CONFIG) :]) if path[: len(RKE_CONFIG)] == RKE_CONFIG else path
 
 
 def restart_effect(target: Target, *, drains: int) -> str:

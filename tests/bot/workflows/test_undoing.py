@@ -11,7 +11,8 @@ from bot.workflows.undoing import NotReachedError, NotReachedYetError, Undoing
 from rancher_ext.client.changes import ABSENT, Place, Value
 from rancher_ext.client.kubernetes import PROVISIONING_CLUSTERS
 from rancher_ext.remediation.change import Change
-from rancher_ext.remediation.spec import still_to_reach
+from rancher_ext.remediation.spec import still_to_reach, taken_over
+from rancher_ext.simulator import cluster
 from tests.builders import NOON, a_cluster, a_condition, a_machine, a_plan, minutes
 
 CHANGED, RESTORED = NOON - minutes(40), NOON - minutes(5)
@@ -64,13 +65,16 @@ class TestWhenDrainComesBack:
     @pytest.fixture(autouse=True)
     def _not_back_yet(self, monkeypatch):
         monkeypatch.setattr(undoing, "is_back", lambda *_: False)
+        monkeypatch.setattr(undoing, "taken_over", lambda *_: True)
 
     def ask(self, *, now=NOON, write=None, connected=False, updated=CHANGED, audit=None):
         records = [a_record("write", CHANGED), a_record("undo", RESTORED)] if audit is None else audit
-        room = SimpleNamespace(_now=now, _parts=SimpleNamespace(store=SimpleNamespace(audit=lambda _: records)))
+        parts = SimpleNamespace(store=SimpleNamespace(audit=lambda _: records))
+        room = SimpleNamespace(_now=now, _parts=parts, _tell=lambda *_, **__: None)
+        plan = SimpleNamespace(steps=[SimpleNamespace(writes=[a_write()])])
         snapshot = replace(a_cluster(machines=machines(updated)), connected=connected)
         Undoing._after_the_machines(
-            room, SimpleNamespace(id="i"), SimpleNamespace(snapshot=snapshot), write or a_write()
+            room, SimpleNamespace(id="i", attempt=1), plan, SimpleNamespace(snapshot=snapshot), write or a_write()
         )
 
     def test_not_before_the_machines_have_what_was_put_back(self):
@@ -82,7 +86,7 @@ class TestWhenDrainComesBack:
         with pytest.raises(NotReachedError, match="left off") as raised:
             self.ask(now=RESTORED + timedelta(minutes=30))
         assert raised.value.lasting
-        assert "upgradeStrategy.workerDrainOptions.enabled to true" in raised.value.cure
+        assert "upgradeStrategy.workerDrainOptions.enabled of the cluster is set to true" in raised.value.message
 
     def test_with_the_agent_a_drain_ends(self):
         self.ask(connected=True)
@@ -98,3 +102,64 @@ class TestWhenDrainComesBack:
     def test_an_earlier_cure_of_the_incident_does_not_count(self):
         earlier = [a_record("write", CHANGED - minutes(90)), a_record("undo", CHANGED - minutes(60))]
         self.ask(audit=[*earlier, a_record("write", CHANGED)])
+
+
+FIELDS = tuple(
+    f"spec.rkeConfig.upgradeStrategy.{name}.enabled" for name in ("controlPlaneDrainOptions", "workerDrainOptions")
+)
+
+
+@pytest.mark.slow
+def test_machines_that_never_get_it_leave_drain_off_until_a_person_has_it_tried_again(world, monkeypatch):
+    """
+    Everything but drain is back, the fields that are left are told, and the same undo ends well once the machines have it.
+    """
+    name = "edge-01"
+    world.fleet.add("kubelet-flag-while-drained@rke2-canal", name, no_effect=True)
+    world.ask(name)
+    sim = world.sim(name)
+    before = sim.wanted
+    world.approve(name, by="jan")
+    world.until(name, "verifying")
+    with monkeypatch.context() as here:
+        here.setattr(cluster, "RESTART_TAKES", 1e7)
+        row = world.until(name, "escalated", within=60)
+        world.wait(lambda: world.comments(name), "the call for a person")
+    for field in FIELDS:
+        assert field in row.outcome
+        assert field in world.comments(name)[-1]
+    assert "`/drover rollback`" in world.comments(name)[-1]
+    assert any("drain stays off until" in told for told in world.timeline(name))
+    rke = sim.wanted["rkeConfig"]
+    assert rke["machineGlobalConfig"] == before["rkeConfig"]["machineGlobalConfig"]
+    assert [options["enabled"] for key, options in rke["upgradeStrategy"].items() if key.endswith("Options")] == [
+        False
+    ] * 2
+
+    with world.fleet.lock:
+        sim.write_config(sim.wanted, world.fleet.clock.seconds(), forced=True)
+    world.wait(lambda: sim.delivered["rkeConfig"]["machineGlobalConfig"] == rke["machineGlobalConfig"], "the machines")
+    world.comment(name, "/drover rollback", by="jan")
+    world.until(name, "rolled-back", within=60)
+    assert sim.wanted == before
+
+
+class TestWhetherRancherHasTakenItOver:
+    """Before the planner has read what was put back, a machine without a plan of the cure may still get one."""
+
+    @pytest.mark.parametrize(
+        ("observed", "value", "taken"), [(7, ["a"], True), (6, ["a"], False), (None, ["a"], False), (7, ["b"], False)]
+    )
+    def test_by_the_object_that_the_machines_plans_are_made_from(self, observed, value, taken):
+        args = {"machineGlobalConfig": {"kubelet-arg": ["a"]}}
+        plane = {
+            "metadata": {"generation": 7},
+            "status": {"observedGeneration": observed},
+            "spec": {"machineGlobalConfig": {"kubelet-arg": value}},
+        }
+        local = SimpleNamespace(
+            get=lambda resource, *_: {"spec": {"rkeConfig": args}} if resource is PROVISIONING_CLUSTERS else plane
+        )
+        argument = a_write(("spec", "rkeConfig", "machineGlobalConfig", "kubelet-arg"))
+        target = SimpleNamespace(local=local, snapshot=a_cluster())
+        assert taken_over(target, [argument, a_write()]) is taken
